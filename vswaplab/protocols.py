@@ -1,0 +1,171 @@
+"""Protocols: what the rooms of the house ask of each other.
+
+A design of swap (`SwapSpace`) lives below the machine that drives it, so it sees folios, memory cgroups and the fault
+path through these protocols alone. `Machine` runs any `SwapSpace`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from vswaplab.backends.swapfile import SwapDevices
+    from vswaplab.backends.zswap import Zswap
+    from vswaplab.entry import swp_entry_t
+
+__all__ = ["FolioLike", "MemcgLike", "MemcgTable", "SwapSpace", "SwapoffHost", "SwapoffReport", "Writeout"]
+
+
+class Writeout(Enum):
+    """What became of a folio that reclaim wanted to write out."""
+
+    FREED = "freed"
+    """Nobody refers to the entries any more: swap freed, folio dirty, out of the swap cache."""
+    WRITTEN = "written"
+    """The contents are safe in a backing; the folio is clean."""
+    ACTIVATE = "activate"
+    """Refused (AOP_WRITEPAGE_ACTIVATE): the folio is dirty and goes back to the active list."""
+
+
+@dataclass
+class SwapoffReport:
+    """What a swapoff did, counted while it did it. All are numbers of things; `seconds` is wall time."""
+
+    type: int
+    ptes_visited: int = 0
+    tables_walked: int = 0
+    slots_scanned: int = 0
+    pages_read: int = 0
+    rounds: int = 0
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, int | float]:
+        """Return the counts by name."""
+        return asdict(self)
+
+
+class SwapoffHost(Protocol):
+    """The machine, as swapoff needs it."""
+
+    def pagein(self, entry: int) -> FolioLike | None:
+        """Bring an entry into the swap cache and return its folio, or None if the entry is gone meanwhile.
+
+        Raises NoMemory when no page can be had, DeviceIOError when it can't be read.
+        """
+        ...
+
+    def cancelled(self) -> bool:
+        """True when a signal is pending."""
+        ...
+
+
+class MemcgLike(Protocol):
+    """A memory cgroup as swap and zswap see it: who pays."""
+
+    @property
+    def id(self) -> int: ...
+
+    def get_id(self, nr: int) -> None:
+        """Take `nr` references on the id, so that it outlives the cgroup."""
+
+    def put_id(self, nr: int) -> None: ...
+
+    def try_charge_swap(self, nr: int) -> bool:
+        """Charge `nr` physical slots to this cgroup and its ancestors; False, and nothing charged, at a limit."""
+        ...
+
+    def uncharge_swap(self, nr: int) -> None: ...
+
+    def may_zswap(self) -> bool:
+        """False when this cgroup or an ancestor is at memory.zswap.max."""
+        ...
+
+    def charge_zswap(self, nr_bytes: int) -> None:
+        """Charge one compressed object of `nr_bytes`."""
+
+    def uncharge_zswap(self, nr_bytes: int) -> None: ...
+
+    def zswap_writeback_enabled(self) -> bool:
+        """memory.zswap.writeback of this cgroup and all its ancestors."""
+        ...
+
+    def count(self, item: str, nr: int = 1) -> None:
+        """Add to an item of memory.stat (here and in all ancestors) and of the machine's vmstat."""
+
+
+class MemcgTable(Protocol):
+    """Finds a memory cgroup by the id a descriptor holds."""
+
+    def __getitem__(self, memcgid: int) -> MemcgLike: ...
+
+    def get(self, memcgid: int) -> MemcgLike | None: ...
+
+
+@runtime_checkable
+class FolioLike(Protocol):
+    """A folio as swap sees it. C type: ``struct folio``."""
+
+    order: int
+    pointer: int
+    """Address of the folio, unique while it lives; low bit clear (a set low bit marks a shadow)."""
+    data: bytearray
+    """The contents: PAGE_SIZE << order bytes."""
+    swap: int
+    """Entry of the first page while in the swap cache, else 0."""
+    in_swapcache: bool
+    locked: bool
+    uptodate: bool
+    dirty: bool
+    writeback: bool
+    refcount: int
+
+    @property
+    def nr_pages(self) -> int: ...
+
+    @property
+    def memcg(self) -> MemcgLike | None: ...
+
+
+class SwapSpace(Protocol):
+    """A design of swap: what the fault path, fork, munmap, reclaim and swapoff ask of it."""
+
+    design: str
+    devices: SwapDevices
+    zswap: Zswap | None
+    cpu: int
+    """The CPU on which the next operations run."""
+
+    def folio_alloc_swap(self, folio: FolioLike) -> None:
+        """Give a locked, uptodate folio its entries and put it in the swap cache; NoMemory if there are none."""
+
+    def swap_duplicate_nr(self, entry: int, nr: int) -> None: ...
+    def swap_free_nr(self, entry: int, nr: int) -> None: ...
+    def free_swap_and_cache_nr(self, entry: int, nr: int) -> None: ...
+    def swapcache_prepare(self, entry: int, nr: int) -> None: ...
+    def swapcache_clear(self, entry: int, nr: int) -> None: ...
+    def swap_cache_add_folio(self, folio: FolioLike, entry: int) -> int: ...
+    def swap_cache_get_folio(self, entry: int) -> FolioLike | None: ...
+    def swap_cache_get_shadow(self, entry: int) -> int: ...
+    def swap_cache_del_folio(self, folio: FolioLike) -> None: ...
+
+    def remove_mapping(self, folio: FolioLike, shadow: int) -> None:
+        """Reclaim's end: take a clean folio out of the swap cache and leave `shadow` behind."""
+
+    def replace_folio(self, old: FolioLike, new: FolioLike) -> None: ...
+    def folio_free_swap(self, folio: FolioLike) -> bool: ...
+    def swp_swapcount(self, entry: int) -> int: ...
+    def swap_writeout(self, folio: FolioLike) -> Writeout: ...
+
+    def swap_read_folio(self, folio: FolioLike) -> None:
+        """Fill a locked folio in the swap cache from its backing; DeviceIOError if that fails."""
+
+    def can_swapin_thp(self, entry: int, nr: int) -> bool: ...
+    def may_free_after_swapin(self, folio: FolioLike) -> bool: ...
+    def readahead_entries(self, entry: int, window: int) -> list[int]: ...
+    def can_swap_out(self, memcg: MemcgLike | None) -> bool: ...
+    def writeback(self, pages: int, memcg: MemcgLike | None = None) -> int: ...
+    def swapoff(self, type: int, host: SwapoffHost) -> SwapoffReport: ...
+    def lookup(self, entry: swp_entry_t | int) -> Any: ...
+    def check(self) -> None: ...

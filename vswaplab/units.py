@@ -1,0 +1,77 @@
+"""Units: the page, the orders, and sizes as people write them.
+
+Sizes given to the library are bytes (`int`) or text such as ``"512K"``, ``"16M"``, ``"32G"``; the suffixes are
+binary, as in the kernel's own ``memparse``: K is 1024 bytes.
+
+>>> parse_size("64M")
+67108864
+>>> pages_of("1M")
+256
+>>> format_size(1536 * 1024)
+'1.5M'
+"""
+
+from __future__ import annotations
+
+import re
+
+from vswaplab.errors import InvalidArgument
+
+__all__ = [
+    "PAGE_SHIFT",
+    "PAGE_SIZE",
+    "SWAP_NR_ORDERS",
+    "ZERO_PAGE",
+    "format_size",
+    "pages_of",
+    "parse_size",
+]
+
+PAGE_SHIFT = 12
+PAGE_SIZE = 1 << PAGE_SHIFT
+"""Bytes in a page (x86-64)."""
+
+SWAP_NR_ORDERS = 10
+"""Folio orders 0 (one page) to 9 (512 pages, a PMD) can be swapped [BACKGROUND: CONFIG_THP_SWAP]."""
+
+ZERO_PAGE = bytes(PAGE_SIZE)
+
+_SUFFIXES = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50}
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)\s*([KMGTP]?)(?:I?B)?", re.IGNORECASE)
+_MAX_SIZE = 1 << 62
+
+
+def parse_size(size: int | str, what: str = "size") -> int:
+    """Return `size` in bytes.
+
+    Raises `InvalidArgument` (EINVAL) when it is not a size, is negative, or is beyond 4 EiB; `what` names it there.
+    """
+    if isinstance(size, bool) or not isinstance(size, int | str):
+        raise InvalidArgument(f"{what} must be a number of bytes or text such as '64M', not {type(size).__name__}.")
+    if isinstance(size, str):
+        match = _SIZE.fullmatch(size.strip())
+        if match is None:
+            raise InvalidArgument(f"{what} {size[:40]!r} is not a size; write bytes, or a number with K, M, G or T.")
+        number, suffix = match.groups()
+        shift = _SUFFIXES[suffix.upper()]
+        value = int(float(number) * (1 << shift)) if "." in number else int(number) << shift
+    else:
+        value = int(size)
+    if not 0 <= value <= _MAX_SIZE:
+        raise InvalidArgument(f"{what} {size!r} is out of range; give 0 to 4 EiB.")
+    return value
+
+
+def pages_of(size: int | str, what: str = "size") -> int:
+    """Return how many whole pages hold `size`, rounded up."""
+    return -(-parse_size(size, what) // PAGE_SIZE)
+
+
+def format_size(nr_bytes: float) -> str:
+    """Return `nr_bytes` as people write it, in binary units."""
+    value = float(nr_bytes)
+    for suffix in ("", "K", "M", "G", "T"):
+        if abs(value) < 1024:
+            return f"{value:.4g}{suffix}"
+        value /= 1024
+    return f"{value:.4g}P"
