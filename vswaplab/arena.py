@@ -1,0 +1,57 @@
+"""Arenas: arrays whose memory exists only where it is used, as the kernel's own metadata does.
+
+An `Arena` is a numpy array over an anonymous mapping. The operating system gives it a page when that page is first
+written and takes it back on `release`, so resident memory *is* the metadata in use: bytes are measured, not computed.
+Huge pages are declined, since one touch would otherwise cost 2 MiB.
+
+>>> arena = Arena("u8", rows=1 << 30)
+>>> arena.rows.shape
+(1073741824,)
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vswaplab.errors import NoMemory
+from vswaplab.units import format_size
+
+__all__ = ["Arena"]
+
+# Absent on some systems: without them an arena works the same, but may count against overcommit or keep its pages.
+_MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
+_MADV_NOHUGEPAGE = getattr(mmap, "MADV_NOHUGEPAGE", None)
+_MADV_DONTNEED = getattr(mmap, "MADV_DONTNEED", None)
+
+
+class Arena:
+    """`rows` zeroed elements of `dtype`, lazily materialised in pages of `mmap.PAGESIZE`."""
+
+    __slots__ = ("_map", "dtype", "rows")
+
+    def __init__(self, dtype: npt.DTypeLike, rows: int) -> None:
+        """Reserve address space; raises NoMemory when there is not enough of it."""
+        self.dtype = np.dtype(dtype)
+        nr_bytes = max(1, rows) * self.dtype.itemsize
+        try:
+            self._map = mmap.mmap(-1, nr_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
+        except (OSError, ValueError, OverflowError) as error:
+            raise NoMemory(f"No address space for {format_size(nr_bytes)} of metadata ({error}).") from error
+        if _MADV_NOHUGEPAGE is not None:
+            try:
+                self._map.madvise(_MADV_NOHUGEPAGE)
+            except OSError:  # a kernel built without huge pages has nothing to decline
+                pass
+        self.rows: npt.NDArray[Any] = np.frombuffer(self._map, dtype=self.dtype, count=rows)
+
+    def release(self, first: int, nr: int) -> None:
+        """Zero rows `first` to `first + nr - 1` and give the memory back; both ends must fall on whole pages."""
+        size = self.dtype.itemsize
+        if _MADV_DONTNEED is None or first * size % mmap.PAGESIZE or nr * size % mmap.PAGESIZE:
+            self.rows[first : first + nr] = np.zeros((), self.dtype)
+        else:
+            self._map.madvise(_MADV_DONTNEED, first * size, nr * size)
