@@ -1,0 +1,1 @@
+"""Workloads: page contents, access traces, generators, replay and scenarios."""
