@@ -1,0 +1,269 @@
+"""The swap cache: an entry's folio while a page is going out or coming in [S10].
+
+The descriptor itself is the cache: its `swap_cache` field points to the folio, or holds the shadow the last one left,
+and `in_swapcache` is the pin that says a folio is there or about to be. No tree, no separate lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vswaplab.entry import VSWAP_CLUSTER_SHIFT, Backing, swp_entry_t
+from vswaplab.errors import Busy, Exists, InvalidArgument, NoMemory, NotFound
+from vswaplab.events import Event
+from vswaplab.protocols import FolioLike
+from vswaplab.virtual.core import VswapCore
+from vswaplab.virtual.descriptor import IN_SWAPCACHE, TYPE_FOLIO, TYPE_MASK, TYPE_SWAPFILE
+
+__all__ = ["SwapCache"]
+
+
+class SwapCache(VswapCore):
+    """Allocation for a folio, the pin, adding and dropping folios, freeing swap early."""
+
+    # -- out: a folio gets its entries ---------------------------------------------------------------------------
+
+    def folio_alloc_swap(self, folio: FolioLike) -> None:
+        """Give a locked, uptodate folio one virtual slot a page and put it in the swap cache.
+
+        No physical slot is taken and no swap charge is made. NoMemory (-ENOMEM) if no range can be had.
+        """
+        self._require(folio.locked and folio.uptodate, "folio_alloc_swap needs a locked, uptodate folio")
+        if folio.in_swapcache:
+            raise Exists(f"The folio has swap entry {folio.swap} already.")
+        nr, memcg = folio.nr_pages, folio.memcg
+        memcgid = 0
+        if memcg is not None:
+            memcgid = memcg.id
+            memcg.get_id(nr)
+        entry = self.allocator.alloc(folio.order, self.cpu)
+        if not entry:
+            if memcg is not None:
+                memcg.put_id(nr)
+            raise NoMemory("No virtual swap slot: no memory for a new cluster, or the virtual space is full.")
+        desc, pointer = self.desc, folio.pointer
+        for each in range(entry, entry + nr):
+            desc.flags[each] = TYPE_FOLIO | IN_SWAPCACHE
+            desc.cache[each] = pointer
+            desc.memcgid[each] = memcgid
+            if self.record is not None:
+                self.record(Event.ALLOC, each, new=Backing.FOLIO, value=memcgid)
+                self.record(Event.CACHE_ADD, each, value=pointer)
+        self._attach(folio, entry)
+
+    def _attach(self, folio: FolioLike, entry: int) -> None:
+        folio.refcount += folio.nr_pages
+        folio.in_swapcache = True
+        folio.swap = swp_entry_t(entry)
+        self.folios[folio.pointer] = folio
+        self.nr_swapcached += folio.nr_pages
+
+    def _detach(self, folio: FolioLike) -> int:
+        entry, folio.swap = folio.swap, swp_entry_t(0)
+        folio.refcount -= folio.nr_pages
+        folio.in_swapcache = False
+        del self.folios[folio.pointer]
+        self.nr_swapcached -= folio.nr_pages
+        return entry
+
+    @staticmethod
+    def _require(holds: bool, rule: str) -> None:
+        if not holds:
+            raise InvalidArgument(f"{rule}.")
+
+    # -- in: the pin, then the folio -----------------------------------------------------------------------------
+
+    def swapcache_prepare(self, entry: int, nr: int = 1) -> None:
+        """Pin `nr` entries for the swap cache.
+
+        NotFound (-ENOENT) if one is gone, Exists (-EEXIST) if one is pinned already; then none is pinned.
+        """
+        desc = self.desc
+        for each in range(entry, entry + nr):
+            if not self._has_refs(each) or desc.flags[each] & IN_SWAPCACHE:
+                known = self._has_refs(each)
+                self.swapcache_clear(entry, each - entry)
+                if known:
+                    raise Exists(f"Swap entry {each} is in the swap cache already; look it up there.")
+                raise NotFound(f"Swap entry {each} is not in use any more.")
+            desc.flags[each] |= IN_SWAPCACHE
+            if self.record is not None:
+                self.record(Event.CACHE_ADD, each)
+
+    def swapcache_clear(self, entry: int, nr: int = 1) -> None:
+        """Take the pin off `nr` entries and free those that no page table refers to."""
+        desc = self.desc
+        for each in range(entry, entry + nr):
+            self.cluster_of(each)
+            desc.flags[each] &= ~IN_SWAPCACHE
+            if self.record is not None:
+                self.record(Event.CACHE_DEL, each, value=desc.cache[each])
+        self.free_unreferenced(entry, nr)
+
+    put_swap_folio = swapcache_clear
+
+    def swap_cache_add_folio(self, folio: FolioLike, entry: int) -> int:
+        """Put a folio in the swap cache for entries that the caller has pinned; return the first shadow seen, or 0."""
+        desc, shadow, nr = self.desc, 0, folio.nr_pages
+        for each in range(entry, entry + nr):
+            self.cluster_of(each)
+            cache = desc.cache[each]
+            self._require(bool(desc.flags[each] & IN_SWAPCACHE), f"Pin entry {each} with swapcache_prepare first")
+            self._require(not cache or bool(cache & 1), f"Another folio is in the swap cache for entry {each}")
+        for each in range(entry, entry + nr):
+            shadow = shadow or desc.cache[each]
+            desc.cache[each] = folio.pointer
+            if self.record is not None:
+                self.record(Event.CACHE_ADD, each, value=folio.pointer)
+        self._attach(folio, entry)
+        return shadow
+
+    def swap_cache_get_folio(self, entry: int) -> FolioLike | None:
+        """Return the folio in the swap cache for an entry, or None. Lock it and check that it still matches."""
+        if not self._exists(entry):
+            return None
+        cache = self.desc.cache[entry]
+        return None if not cache or cache & 1 else self.folios[cache]
+
+    def swap_cache_get_shadow(self, entry: int) -> int:
+        """Return the shadow an entry's last folio left, or 0."""
+        cache = self.desc.cache[entry] if self._exists(entry) else 0
+        return cache if cache & 1 else 0
+
+    def is_swap_cached(self, entry: int) -> bool:
+        """Whether the entry is pinned in the swap cache."""
+        return self._exists(entry) and bool(self.desc.flags[entry] & IN_SWAPCACHE)
+
+    def non_swapcache_batch(self, entry: int, max_nr: int) -> int:
+        """Return how many entries from `entry` on are in use by page tables and not in the swap cache."""
+        desc = self.desc
+        return self._prefix(
+            max_nr,
+            lambda i: self._exists(entry + i) and desc.count[entry + i] > 0 and not desc.flags[entry + i] & IN_SWAPCACHE,
+        )
+
+    # -- dropping a folio ----------------------------------------------------------------------------------------
+
+    def swap_cache_del_folio(self, folio: FolioLike) -> None:
+        """Take a folio out of the swap cache, leaving no shadow.
+
+        Busy if it is under writeback, or dirty while a page table still needs its contents.
+        """
+        self.vswap_remove_mapping(folio, 0)
+
+    def vswap_remove_mapping(self, folio: FolioLike, shadow: int = 0) -> None:
+        """``__vswap_remove_mapping``: take a folio out of the swap cache, leaving `shadow` (0: none), and unpin."""
+        self._require(folio.in_swapcache, "The folio is not in the swap cache")
+        entry, nr = folio.swap, folio.nr_pages
+        if folio.writeback:
+            raise Busy(f"The folio of swap entry {entry} is under writeback; wait for it.")
+        if any(self._only_copy(each, folio) for each in range(entry, entry + nr)):
+            raise Busy(f"The folio of swap entry {entry} is the only copy of its contents; write it out first.")
+        for each in range(entry, entry + nr):
+            self.desc.cache[each] = shadow
+        self._detach(folio)
+        self.swapcache_clear(entry, nr)
+
+    remove_mapping = vswap_remove_mapping
+
+    def _only_copy(self, entry: int, folio: FolioLike) -> bool:
+        """Whether dropping the folio would lose what a page table needs."""
+        unbacked = self.desc.flags[entry] & TYPE_MASK == TYPE_FOLIO
+        return self.desc.count[entry] > 0 and folio.uptodate and (folio.dirty or unbacked)
+
+    def swap_cache_replace_folio(self, old: FolioLike, new: FolioLike) -> None:
+        """``__swap_cache_replace_folio``: repoint the entries of `old` to `new`, of the same order; both locked."""
+        self._require(old.order == new.order, "A folio is replaced by one of its own order; use split_folio to split")
+        self.split_folio(old, [new])
+
+    replace_folio = swap_cache_replace_folio
+
+    def split_folio(self, old: FolioLike, parts: Sequence[FolioLike]) -> None:
+        """Repoint the entries of `old` to the folios it was split into, in order; entries keep their numbers."""
+        self._require(old.locked and all(part.locked for part in parts), "Both sides of a replacement must be locked")
+        self._require(sum(part.nr_pages for part in parts) == old.nr_pages, "The parts must cover the folio exactly")
+        entry = self._detach(old)
+        for part in parts:
+            for each in range(entry, entry + part.nr_pages):
+                self.desc.cache[each] = part.pointer
+                if self.record is not None:
+                    self.record(Event.CACHE_ADD, each, value=part.pointer)
+            self._attach(part, entry)
+            entry += part.nr_pages
+
+    # -- freeing swap early --------------------------------------------------------------------------------------
+
+    def folio_free_swap(self, folio: FolioLike) -> bool:
+        """Free a cached folio's entries if no page table refers to any; the folio is dirty then. True if it did."""
+        if not folio.in_swapcache or folio.writeback or self.storage_suspended:
+            return False
+        entry, nr = folio.swap, folio.nr_pages
+        if any(self.desc.count[each] for each in range(entry, entry + nr)):
+            return False
+        for each in range(entry, entry + nr):
+            self.desc.cache[each] = 0
+        self._detach(folio)
+        folio.dirty = True
+        self.swapcache_clear(entry, nr)
+        return True
+
+    def free_swap_and_cache_nr(self, entry: int, nr: int) -> None:
+        """Drop one reference from each of `nr` entries, and free the swap of folios that nobody else refers to.
+
+        Folios dropped from the swap cache are appended to `released`. A locked folio is left alone.
+        """
+        done = 0  # entries below are dealt with: the walk goes on at a folio's natural boundary
+        for each in self._drop_counts(entry, nr):
+            if each < done:
+                continue
+            folio = self.swap_cache_get_folio(each)
+            if folio is None or folio.locked:
+                continue
+            done = folio.swap + folio.nr_pages
+            self._try_to_reclaim_swap(folio)
+
+    def _try_to_reclaim_swap(self, folio: FolioLike) -> int:
+        """Free a folio's swap; return the number of entries freed, and hand the folio to the machine."""
+        if not self.folio_free_swap(folio):
+            return 0
+        self.released.append(folio)
+        return folio.nr_pages
+
+    def reclaim_slot(self, slot: int) -> int:
+        """Free the swap behind a cache-only physical slot for the physical allocator; return entries freed."""
+        entry = self.swp_slot_to_swp_entry(slot)
+        folio = self.swap_cache_get_folio(entry) if entry else None
+        if folio is None or folio.locked or self.swp_entry_to_swp_slot(entry) != slot:
+            return 0
+        return self._try_to_reclaim_swap(folio)
+
+    # -- counts --------------------------------------------------------------------------------------------------
+
+    def swp_swapcount(self, entry: int) -> int:
+        """Return how many page table entries (and shmem entries) refer to an entry; 0 if it is gone."""
+        return self.desc.count[entry] if self._exists(entry) else 0
+
+    swap_count = swp_swapcount
+
+    def swap_entry_swapped(self, entry: int) -> bool:
+        """Whether any page table refers to an entry."""
+        return self.swp_swapcount(entry) > 0
+
+    # -- pins and locks of clusters ------------------------------------------------------------------------------
+
+    def swap_cache_lock(self, entry: int) -> None:
+        """Lock an entry's cluster; the allocator passes over locked clusters of the partial list."""
+        self.cluster_of(entry).locked = True
+
+    def swap_cache_unlock(self, entry: int) -> None:
+        """Unlock an entry's cluster."""
+        cluster = self.clusters.get(entry >> VSWAP_CLUSTER_SHIFT)
+        if cluster is not None:
+            cluster.locked = False
+
+    def vswap_same_cluster(self, first: int, second: int) -> bool:
+        """Whether two entries share a cluster: then a pin on one keeps the other's descriptor too."""
+        return first >> VSWAP_CLUSTER_SHIFT == second >> VSWAP_CLUSTER_SHIFT
+
+    def _swapfile_backed(self, entry: int) -> bool:
+        return self.desc.flags[entry] & TYPE_MASK == TYPE_SWAPFILE
