@@ -65,6 +65,10 @@ class VswapCore:
         """Folios that an operation on an entry has dropped from the swap cache; the machine takes them from here."""
         self.nr_swapcached = 0
         """NR_SWAPCACHE: pages in the swap cache."""
+        self.device_pins: dict[int, int] = {}
+        """References to devices taken by `tryget_swap_entry`, by type; swapoff waits for them."""
+        self.write_errors = 0
+        """Pages whose write to a device failed; they stayed where they were."""
         self.storage_suspended = False
         """True while hibernation writes its image: no swap may be freed."""
 

@@ -13,7 +13,7 @@ from vswaplab.errors import Busy, Exists, InvalidArgument, NoMemory, NotFound
 from vswaplab.events import Event
 from vswaplab.protocols import FolioLike
 from vswaplab.virtual.core import VswapCore
-from vswaplab.virtual.descriptor import IN_SWAPCACHE, TYPE_FOLIO, TYPE_MASK, TYPE_SWAPFILE
+from vswaplab.virtual.descriptor import IN_SWAPCACHE, TYPE_FOLIO, TYPE_MASK
 
 __all__ = ["SwapCache"]
 
@@ -264,6 +264,3 @@ class SwapCache(VswapCore):
     def vswap_same_cluster(self, first: int, second: int) -> bool:
         """Whether two entries share a cluster: then a pin on one keeps the other's descriptor too."""
         return first >> VSWAP_CLUSTER_SHIFT == second >> VSWAP_CLUSTER_SHIFT
-
-    def _swapfile_backed(self, entry: int) -> bool:
-        return self.desc.flags[entry] & TYPE_MASK == TYPE_SWAPFILE

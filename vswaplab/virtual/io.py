@@ -1,0 +1,212 @@
+"""Input and output: write-out, read, readahead and write-back, for the virtual design [S13].
+
+`swap_writeout` tries the backings in their order: nobody needs it, all zeros, zswap, a physical slot, and if nothing
+takes the folio it stays in memory. `writeback` moves cold compressed pages from zswap to a swapfile; the slot is chosen
+only then.
+"""
+
+from __future__ import annotations
+
+from vswaplab.entry import Backing
+from vswaplab.errors import DeviceIOError, Exists, InvalidArgument, NoSpace, NotFound
+from vswaplab.events import NO_BACKING, Event
+from vswaplab.protocols import FolioLike, MemcgLike, Writeout
+from vswaplab.units import PAGE_SIZE, ZERO_PAGE
+from vswaplab.virtual.backing import Backings
+from vswaplab.virtual.descriptor import TYPE_SHIFT
+
+__all__ = ["SwapIO"]
+
+_FOLIO_BASE = 0xFFFF_C900_0000_0000
+"""Pointers of write-back's own folios: apart from those of the machine's frames."""
+
+
+class _WritebackFolio:
+    """The page that write-back decompresses into, in the swap cache meanwhile."""
+
+    order = 0
+    nr_pages = 1
+    locked = True
+    dirty = False
+    writeback = False
+    uptodate = False
+
+    def __init__(self, pointer: int, memcg: MemcgLike | None) -> None:
+        self.pointer = pointer
+        self.memcg = memcg
+        self.data = bytearray(PAGE_SIZE)
+        self.swap = 0
+        self.in_swapcache = False
+        self.refcount = 1
+
+
+class SwapIO(Backings):
+    """The paths between a folio and its backing."""
+
+    # -- out -----------------------------------------------------------------------------------------------------
+
+    def swap_writeout(self, folio: FolioLike) -> Writeout:
+        """Write a locked, unmapped folio of the swap cache to a backing; see `Writeout` for what may become of it."""
+        entry, nr = folio.swap, folio.nr_pages
+        result = self._writeout(folio)
+        folio.dirty = result is not Writeout.WRITTEN
+        if self.record is not None:
+            kind = self.desc.flags[entry] >> TYPE_SHIFT & 3 if result is Writeout.WRITTEN else NO_BACKING
+            self.record(Event.WRITEOUT, entry, new=kind, value=nr)
+        return result
+
+    def _writeout(self, folio: FolioLike) -> Writeout:
+        if self.folio_free_swap(folio):
+            return Writeout.FREED
+        nr, memcg = folio.nr_pages, folio.memcg
+        if folio.data == (ZERO_PAGE if nr == 1 else bytes(nr * PAGE_SIZE)):
+            self.swap_zeromap_folio_set(folio)
+            return Writeout.WRITTEN
+        self.vswap_prepare_writeout(folio)
+        if self._zswap_store(folio):
+            return Writeout.WRITTEN
+        if memcg is not None and not memcg.zswap_writeback_enabled():
+            return Writeout.ACTIVATE
+        slot = self.vswap_alloc_swap_slot(folio)
+        if not slot:
+            return Writeout.ACTIVATE
+        try:
+            self.devices.write(slot, folio.data)
+        except (DeviceIOError, NoSpace):
+            # The folio keeps the only good copy: it stays dirty in memory and is written again later.
+            self.write_errors += 1
+            return Writeout.ACTIVATE
+        if memcg is not None:
+            memcg.count("pswpout", nr)
+        return Writeout.WRITTEN
+
+    def _zswap_store(self, folio: FolioLike) -> bool:
+        """Compress all pages of a folio, or none."""
+        zswap, memcg = self.zswap, folio.memcg
+        if zswap is None or memcg is None:
+            return False
+        entry, nr = folio.swap, folio.nr_pages
+        view = memoryview(folio.data)
+        for i in range(nr):
+            page = view[i * PAGE_SIZE : (i + 1) * PAGE_SIZE]
+            stored = zswap.store(page, entry + i, memcg)
+            if not stored:
+                if i:  # a part was stored already: release it again
+                    self.vswap_prepare_writeout(folio)
+                return False
+            self.zswap_entry_store(entry + i, stored)
+        memcg.count("zswpout", nr)
+        return True
+
+    # -- in ------------------------------------------------------------------------------------------------------
+
+    def swap_read_folio(self, folio: FolioLike) -> None:
+        """Fill a locked folio of the swap cache from its backing: ZERO first, then zswap, then the device.
+
+        DeviceIOError (-EIO) leaves it not uptodate, and the backing as it was. A zswap load is exclusive: the compressed
+        copy goes, the folio is the only copy (FOLIO) and dirty.
+        """
+        self._require(folio.locked and folio.in_swapcache, "swap_read_folio needs a locked folio in the swap cache")
+        entry, nr = folio.swap, folio.nr_pages
+        batch, kind = self.vswap_check_backing(entry, nr)
+        if batch != nr or kind is Backing.FOLIO or (kind is Backing.ZSWAP and nr > 1):
+            raise InvalidArgument(f"Entries from {entry} on can't be read as one folio of order {folio.order}.")
+        memcg = folio.memcg
+        if kind is Backing.ZERO:
+            folio.data[:] = bytes(len(folio.data))
+            self._count(memcg, "swpin_zero", nr)
+        elif kind is Backing.ZSWAP:
+            assert self.zswap is not None
+            folio.data[:] = self.zswap.load(self.desc.handle[entry])
+            self._count(memcg, "zswpin", nr)
+            self.vswap_store_folio(entry, folio)
+            folio.dirty = True
+        else:
+            folio.data[:] = self.devices.read(self.swp_entry_to_swp_slot(entry), nr)
+            self._count(memcg, "pswpin", nr)
+        folio.uptodate = True
+
+    @staticmethod
+    def _count(memcg: MemcgLike | None, item: str, nr: int) -> None:
+        if memcg is not None:
+            memcg.count(item, nr)
+
+    def readahead_entries(self, entry: int, window: int) -> list[int]:
+        """Return the entries to read along with a physically backed one: its neighbours on the device, by the rmap."""
+        slot = self.swp_entry_to_swp_slot(entry)
+        if not slot or window < 2:
+            return []
+        device = self.devices[slot.type]
+        first = slot.offset - slot.offset % window
+        neighbours = (device.rmap_get(at) for at in range(max(1, first), min(first + window, device.max)))
+        return [each for each in neighbours if each and each != entry and not self.is_swap_cached(each)]
+
+    def can_swap_out(self, memcg: MemcgLike | None) -> bool:
+        """Whether a page of a memory cgroup has any place to go: zswap takes it, or a physical slot is free."""
+        if self.devices.free_pages > 0:
+            return True
+        return self.zswap is not None and self.zswap.enabled and (memcg is None or memcg.may_zswap())
+
+    # -- zswap to swapfile ---------------------------------------------------------------------------------------
+
+    def writeback(self, pages: int, memcg: MemcgLike | None = None) -> int:
+        """Move up to `pages` cold pages from zswap to a swapfile and return how many went.
+
+        Victims come from the zswap LRU with its second chance. It ends early when no slot can be had or nothing is left.
+        """
+        zswap = self.zswap
+        if zswap is None:
+            return 0
+        # Every entry is seen at most twice: once to lose its second chance, once to go.
+        written, tries, passes = 0, 2 * zswap.stored_pages, 0
+        while written < pages and tries > 0 and passes < 2:
+            victim = zswap.next_victim(memcg)
+            if not victim:
+                passes += 1
+                continue
+            tries -= 1
+            done = self.writeback_entry(victim)
+            written += done is True
+            if done is None:
+                break
+        return written
+
+    def writeback_entry(self, zswap_entry: int) -> bool | None:
+        """Write one zswap entry back. True: done; False: not this one; None: no slot, so no other one either."""
+        assert self.zswap is not None
+        ze = self.zswap.entry(zswap_entry)
+        entry = ze.swpentry
+        if not ze.memcg.zswap_writeback_enabled():
+            return False
+        try:
+            self.swapcache_prepare(entry)
+        except (Exists, NotFound):  # hot: it is on its way in
+            return False
+        folio = _WritebackFolio(_FOLIO_BASE + 64 * zswap_entry, ze.memcg)
+        shadow = self.swap_cache_add_folio(folio, entry)
+        done = self._writeback_folio(folio, zswap_entry)
+        self.vswap_remove_mapping(folio, shadow)
+        if self.record is not None:
+            self.record(Event.WRITEBACK, entry, value=done is True)
+        return done
+
+    def _writeback_folio(self, folio: _WritebackFolio, zswap_entry: int) -> bool | None:
+        zswap, entry = self.zswap, folio.swap
+        assert zswap is not None
+        if self.zswap_entry_load(entry) != zswap_entry:
+            return False
+        slot = self.vswap_alloc_swap_slot(folio)
+        if not slot:
+            return None
+        try:
+            folio.data[:] = zswap.load(zswap_entry)
+            self.devices.write(slot, folio.data)
+        except (DeviceIOError, NoSpace):
+            self.zswap_entry_store(entry, zswap_entry)  # the old backing returns, the slot is freed
+            self.write_errors += 1
+            return False
+        zswap.free(zswap_entry)
+        zswap.note_written_back(1)
+        self._count(folio.memcg, "zswpwb", 1)
+        self._count(folio.memcg, "pswpout", 1)
+        return True

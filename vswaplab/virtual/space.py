@@ -1,0 +1,72 @@
+"""The virtual swap space, whole: page tables hold virtual slots, descriptors say what backs them.
+
+`VirtualSwap` is one object in floors, a module each: `core` (descriptors, references, free path), `swapcache`,
+`backing` (the state machine), `io` (write-out, read, write-back), `swapoff`, and `batch` (the array forms). It behaves as
+posted in version 6 of the series [S6 S10]; its operations carry the kernel's names.
+"""
+
+from __future__ import annotations
+
+from vswaplab.entry import VSWAP_MAX_CLUSTER_ID
+from vswaplab.backends.swapfile import SwapDevices
+from vswaplab.backends.zswap import Zswap
+from vswaplab.events import Recorder
+from vswaplab.protocols import MemcgLike, MemcgTable
+from vswaplab.virtual.batch import BatchOps
+from vswaplab.virtual.invariants import check_virtual
+from vswaplab.virtual.swapoff import Swapoff
+
+__all__ = ["VirtualSwap"]
+
+
+class VirtualSwap(BatchOps, Swapoff):
+    """The virtual swap layer over its devices and zswap. Implements `SwapSpace`.
+
+    `devices` are the physical swapfiles, `zswap` the compressed pool or None, `memcgs` finds a memory cgroup by id,
+    `recorder` takes the trace (None: no cost), `max_cluster_id` bounds the virtual space.
+    """
+
+    def __init__(
+        self,
+        *,
+        devices: SwapDevices,
+        zswap: Zswap | None,
+        memcgs: MemcgTable,
+        cpus: int = 1,
+        recorder: Recorder | None = None,
+        max_cluster_id: int = VSWAP_MAX_CLUSTER_ID,
+    ) -> None:
+        super().__init__(
+            devices=devices,
+            zswap=zswap,
+            memcgs=memcgs,
+            cpus=cpus,
+            recorder=recorder,
+            max_cluster_id=max_cluster_id,
+        )
+        devices.reclaim_slot = self.reclaim_slot
+        if zswap is not None:
+            zswap.reclaim_memcg = self._reclaim_zswap_of
+
+    def _reclaim_zswap_of(self, memcg: MemcgLike) -> bool:
+        """A memory cgroup is at its zswap limit: write one of its entries back [S21]."""
+        return self.writeback(1, memcg) == 1
+
+    def vswap_cpu_dead(self, cpu: int) -> None:
+        """A CPU went off-line: drop its cached clusters, its look-up cache and its physical hints."""
+        self.allocator.vswap_cpu_dead(cpu)
+        self.devices.cpu_dead(cpu)
+
+    def check(self) -> None:
+        """Check every invariant; InvariantError names the one that fails."""
+        check_virtual(self)
+
+
+# These names of the kernel begin with two underscores, which Python would mangle inside a class body.
+for _alias, _name in {
+    "__vswap_remove_mapping": "vswap_remove_mapping",
+    "__swap_cache_replace_folio": "swap_cache_replace_folio",
+    "__swap_count": "swp_swapcount",
+    "__swap_cgroup_record": "swap_cgroup_record",
+}.items():
+    setattr(VirtualSwap, _alias, getattr(VirtualSwap, _name))

@@ -1,0 +1,93 @@
+"""swapoff in the virtual design: bring a device's pages in, retarget descriptors, touch no page table [S14].
+
+Round one starts a read for every slot in use, in slot order. Round two takes each slot that is left, pages it in, and
+makes the folio itself the backing, which frees the slot. Page tables keep the entries they hold: no process, mapping or
+page table is walked, and pages in zswap are not touched at all.
+
+Reads complete at once in this model, so round one leaves little for round two but the retargeting.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from vswaplab.backends.swapfile import SwapFile
+from vswaplab.entry import make_slot
+from vswaplab.errors import Busy, DeviceIOError, Interrupted, NoMemory
+from vswaplab.protocols import FolioLike, SwapoffHost, SwapoffReport
+from vswaplab.virtual.io import SwapIO
+
+__all__ = ["Swapoff"]
+
+
+class Swapoff(SwapIO):
+    """`swapoff`: both rounds, and what stops them."""
+
+    def swapoff(self, type: int, host: SwapoffHost) -> SwapoffReport:
+        """Take device `type` off, and report what that took.
+
+        Interrupted (-EINTR) on a signal, NoMemory (-ENOMEM) when a page can't be had, DeviceIOError (-EIO) when one
+        can't be read, Busy (-EBUSY) while the device is pinned: then the device is on again with its old priority,
+        nothing is lost, and swapoff may be tried again.
+        """
+        if self.device_pins.get(type):
+            raise Busy(f"Device {type} is pinned by a fault in progress; put_swap_entry ends that.")
+        started = time.perf_counter()
+        report = SwapoffReport(type=type)
+        device = self.devices.begin_swapoff(type)
+        try:
+            if device.inuse_pages:
+                self._round_one(device, host, report)
+            if device.inuse_pages:
+                self._round_two(device, host, report)
+        except BaseException:
+            self.devices.abort_swapoff(type)
+            raise
+        self.devices.finish_swapoff(type)
+        report.seconds = time.perf_counter() - started
+        return report
+
+    def _in_use(self, device: SwapFile, host: SwapoffHost, report: SwapoffReport) -> Iterator[tuple[int, int]]:
+        """Scan the device's bitmap in order; yield (offset, entry) of each slot still in use when its turn comes."""
+        report.rounds += 1
+        report.slots_scanned += device.max
+        for offset in device.allocated_offsets():
+            if host.cancelled():
+                raise Interrupted("swapoff was interrupted; the device is still on and complete, run it again.")
+            at = int(offset)
+            entry = device.rmap_get(at) if device.is_allocated(at) else 0
+            if entry:
+                yield at, entry
+
+    def _pagein(self, entry: int, host: SwapoffHost, report: SwapoffReport) -> FolioLike | None:
+        cached = self.swap_cache_get_folio(entry)
+        if cached is not None:
+            return cached
+        folio = host.pagein(entry)
+        report.pages_read += folio.nr_pages if folio is not None else 0
+        return folio
+
+    def _round_one(self, device: SwapFile, host: SwapoffHost, report: SwapoffReport) -> None:
+        for _, entry in self._in_use(device, host, report):
+            try:
+                self._pagein(entry, host, report)
+            except (NoMemory, DeviceIOError):
+                # Only a head start: what is missing is asked for again, and reported, in round two.
+                return
+
+    def _round_two(self, device: SwapFile, host: SwapoffHost, report: SwapoffReport) -> None:
+        for offset, entry in self._in_use(device, host, report):
+            slot = make_slot(device.type, offset)
+            try:
+                folio = self._pagein(entry, host, report)
+            except NoMemory as error:
+                raise NoMemory(f"swapoff stopped: no page for swap entry {entry}. {error}") from error
+            except DeviceIOError as error:
+                raise DeviceIOError(f"swapoff stopped: swap entry {entry} can't be read. {error}") from error
+            if folio is None or self.swp_entry_to_swp_slot(entry) != slot:
+                continue  # freed or moved while the page was on its way
+            locked, folio.locked = folio.locked, True
+            self.vswap_store_folio(folio.swap, folio)
+            folio.dirty = True
+            folio.locked = locked
