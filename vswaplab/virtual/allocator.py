@@ -58,6 +58,11 @@ class VswapAllocator:
         self.looked_up[cpu] = cluster
         return cluster
 
+    def is_allocated(self, entry: int) -> bool:
+        """Whether an entry is handed out, without touching the look-up cache."""
+        cluster = self.map.clusters.get(entry >> VSWAP_CLUSTER_SHIFT) if entry > 0 else None
+        return cluster is not None and bool(cluster.bitmap >> (entry & VSWAP_CLUSTER_MASK) & 1)
+
     def drop_lookup(self, cpu: int) -> None:
         """Forget what a CPU looked up last."""
         cluster = self.looked_up[cpu]

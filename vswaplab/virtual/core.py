@@ -63,6 +63,8 @@ class VswapCore:
         """Folios in the swap cache, by pointer: what the descriptors' `swap_cache` fields point to."""
         self.released: list[FolioLike] = []
         """Folios that an operation on an entry has dropped from the swap cache; the machine takes them from here."""
+        self.bare_swapcached = 0
+        """Pages in the swap cache known by pointer alone: array forms handle folios without objects."""
         self.nr_swapcached = 0
         """NR_SWAPCACHE: pages in the swap cache."""
         self.device_pins: dict[int, int] = {}
@@ -101,8 +103,12 @@ class VswapCore:
         return cluster
 
     def lookup(self, entry: int) -> Descriptor:
-        """Return what the descriptor of `entry` says now; NotFound if it is not allocated."""
-        self.cluster_of(entry)
+        """Return what the descriptor of `entry` says now; NotFound if it is not allocated.
+
+        For onlookers: it passes by the look-up cache and its counters.
+        """
+        if not self.allocator.is_allocated(entry):
+            raise NotFound(f"Swap entry {entry} is not allocated.")
         desc = self.desc
         flags, handle, cache = desc.flags[entry], desc.handle[entry], desc.cache[entry]
         kind = Backing(flags >> TYPE_SHIFT & 3)

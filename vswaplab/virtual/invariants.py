@@ -79,8 +79,9 @@ def _check_entry(swap: VswapCore, desc: Descriptor, owned: dict[int, int], cache
         _hold(desc.in_swapcache, "folio-is-pinned", f"{name} points to a folio without in_swapcache")
         covers = folio.swap <= entry < folio.swap + folio.nr_pages
         _hold(covers, "folio-matches-entry", f"{name} points to the folio of entry {folio.swap}")
+    elif raw and not raw & 1:
+        cached[0] = cached.get(0, 0) + 1  # known by pointer alone; counted below
     else:
-        _hold(not raw or bool(raw & 1), "folio-lives", f"{name} points to a folio that is not in the swap cache")
         _hold(desc.type is not Backing.FOLIO, "FOLIO-has-a-folio", f"{name} is backed by a folio that is not there")
     if desc.type is Backing.ZSWAP:
         _check_zswap_entry(swap, desc)
@@ -122,7 +123,9 @@ def _check_devices(swap: VswapCore, owned: dict[int, int]) -> None:
 
 
 def _check_swap_cache(swap: VswapCore, cached: dict[int, int]) -> None:
-    pages = 0
+    bare = cached.get(0, 0)
+    _hold(bare == swap.bare_swapcached, "folio-lives", f"{bare} entries point to no folio, expected {swap.bare_swapcached}")
+    pages = bare
     for pointer, folio in swap.folios.items():
         name = f"folio of entry {folio.swap}"
         _hold(folio.in_swapcache and folio.pointer == pointer, "cached-folio-knows-it", name)
