@@ -11,6 +11,7 @@ Huge pages are declined, since one touch would otherwise cost 2 MiB.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 from typing import Any
 
@@ -42,10 +43,8 @@ class Arena:
         except (OSError, ValueError, OverflowError) as error:
             raise NoMemory(f"No address space for {format_size(nr_bytes)} of metadata ({error}).") from error
         if _MADV_NOHUGEPAGE is not None:
-            try:
+            with contextlib.suppress(OSError):  # a kernel built without huge pages has nothing to decline
                 self._map.madvise(_MADV_NOHUGEPAGE)
-            except OSError:  # a kernel built without huge pages has nothing to decline
-                pass
         self.rows: npt.NDArray[Any] = np.frombuffer(self._map, dtype=self.dtype, count=rows)
 
     def release(self, first: int, nr: int) -> None:

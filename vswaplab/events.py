@@ -91,7 +91,9 @@ class Recorder(Protocol):
         pid: int = 0,
         vpn: int = 0,
         value: int = 0,
-    ) -> None: ...
+    ) -> None:
+        """Record one event."""
+        ...
 
     def many(self, event: Event, nr: int, **fields: Any) -> None:
         """Record `nr` events of one kind; each field is a number for all or an array of `nr`."""

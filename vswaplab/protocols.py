@@ -6,6 +6,7 @@ path through these protocols alone. `Machine` runs any `SwapSpace`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -65,18 +66,24 @@ class MemcgLike(Protocol):
     """A memory cgroup as swap and zswap see it: who pays."""
 
     @property
-    def id(self) -> int: ...
+    def id(self) -> int:
+        """The number descriptors hold; never 0."""
+        ...
 
     def get_id(self, nr: int) -> None:
         """Take `nr` references on the id, so that it outlives the cgroup."""
 
-    def put_id(self, nr: int) -> None: ...
+    def put_id(self, nr: int) -> None:
+        """Drop `nr` references on the id."""
+        ...
 
     def try_charge_swap(self, nr: int) -> bool:
         """Charge `nr` physical slots to this cgroup and its ancestors; False, and nothing charged, at a limit."""
         ...
 
-    def uncharge_swap(self, nr: int) -> None: ...
+    def uncharge_swap(self, nr: int) -> None:
+        """Give `nr` slots back."""
+        ...
 
     def may_zswap(self) -> bool:
         """False when this cgroup or an ancestor is at memory.zswap.max."""
@@ -85,7 +92,9 @@ class MemcgLike(Protocol):
     def charge_zswap(self, nr_bytes: int) -> None:
         """Charge one compressed object of `nr_bytes`."""
 
-    def uncharge_zswap(self, nr_bytes: int) -> None: ...
+    def uncharge_zswap(self, nr_bytes: int) -> None:
+        """Give one compressed object back."""
+        ...
 
     def zswap_writeback_enabled(self) -> bool:
         """memory.zswap.writeback of this cgroup and all its ancestors."""
@@ -98,9 +107,13 @@ class MemcgLike(Protocol):
 class MemcgTable(Protocol):
     """Finds a memory cgroup by the id a descriptor holds."""
 
-    def __getitem__(self, memcgid: int) -> MemcgLike: ...
+    def __getitem__(self, memcgid: int) -> MemcgLike:
+        """Return the cgroup; KeyError if there is none."""
+        ...
 
-    def get(self, memcgid: int) -> MemcgLike | None: ...
+    def get(self, memcgid: int) -> MemcgLike | None:
+        """Return the cgroup or None."""
+        ...
 
 
 @runtime_checkable
@@ -122,10 +135,14 @@ class FolioLike(Protocol):
     refcount: int
 
     @property
-    def nr_pages(self) -> int: ...
+    def nr_pages(self) -> int:
+        """Pages in the folio: 1 << order."""
+        ...
 
     @property
-    def memcg(self) -> MemcgLike | None: ...
+    def memcg(self) -> MemcgLike | None:
+        """Who pays for the folio."""
+        ...
 
 
 class SwapSpace(Protocol):
@@ -136,36 +153,102 @@ class SwapSpace(Protocol):
     zswap: Zswap | None
     cpu: int
     """The CPU on which the next operations run."""
+    released: list[FolioLike]
+    """Folios dropped from the swap cache by an operation on an entry, for the machine to look after."""
 
     def folio_alloc_swap(self, folio: FolioLike) -> None:
         """Give a locked, uptodate folio its entries and put it in the swap cache; NoMemory if there are none."""
 
-    def swap_duplicate_nr(self, entry: int, nr: int) -> None: ...
-    def swap_free_nr(self, entry: int, nr: int) -> None: ...
-    def free_swap_and_cache_nr(self, entry: int, nr: int) -> None: ...
-    def swapcache_prepare(self, entry: int, nr: int) -> None: ...
-    def swapcache_clear(self, entry: int, nr: int) -> None: ...
-    def swap_cache_add_folio(self, folio: FolioLike, entry: int) -> int: ...
-    def swap_cache_get_folio(self, entry: int) -> FolioLike | None: ...
-    def swap_cache_get_shadow(self, entry: int) -> int: ...
-    def swap_cache_del_folio(self, folio: FolioLike) -> None: ...
+    def swap_duplicate_nr(self, entry: int, nr: int) -> None:
+        """Add a page table reference to each entry."""
+        ...
+
+    def swap_free_nr(self, entry: int, nr: int) -> None:
+        """Drop a page table reference from each entry."""
+        ...
+
+    def free_swap_and_cache_nr(self, entry: int, nr: int) -> None:
+        """As `swap_free_nr`, and let go of folios nobody needs (see `released`)."""
+        ...
+
+    def swapcache_prepare(self, entry: int, nr: int) -> None:
+        """Pin entries for the swap cache; Exists or NotFound, and nothing pinned."""
+        ...
+
+    def swapcache_clear(self, entry: int, nr: int) -> None:
+        """Unpin entries."""
+        ...
+
+    def swap_cache_add_folio(self, folio: FolioLike, entry: int) -> int:
+        """Put a folio in the swap cache for pinned entries; return the shadow found."""
+        ...
+
+    def swap_cache_get_folio(self, entry: int) -> FolioLike | None:
+        """Return the folio in the swap cache, or None."""
+        ...
+
+    def swap_cache_get_shadow(self, entry: int) -> int:
+        """Return the shadow of the folio that was there, or 0."""
+        ...
+
+    def swap_cache_del_folio(self, folio: FolioLike) -> None:
+        """Take a folio out of the swap cache, leaving no shadow."""
+        ...
 
     def remove_mapping(self, folio: FolioLike, shadow: int) -> None:
         """Reclaim's end: take a clean folio out of the swap cache and leave `shadow` behind."""
 
-    def replace_folio(self, old: FolioLike, new: FolioLike) -> None: ...
-    def folio_free_swap(self, folio: FolioLike) -> bool: ...
-    def swp_swapcount(self, entry: int) -> int: ...
-    def swap_writeout(self, folio: FolioLike) -> Writeout: ...
+    def split_folio(self, old: FolioLike, parts: Sequence[FolioLike]) -> None:
+        """Repoint entries to the folios that one was split into."""
+        ...
+
+    def replace_folio(self, old: FolioLike, new: FolioLike) -> None:
+        """Repoint entries to another folio of the same order."""
+        ...
+
+    def folio_free_swap(self, folio: FolioLike) -> bool:
+        """Free the swap of a cached folio that no page table refers to."""
+        ...
+
+    def swp_swapcount(self, entry: int) -> int:
+        """Return how many page table entries refer to an entry."""
+        ...
+
+    def swap_writeout(self, folio: FolioLike) -> Writeout:
+        """Write a folio of the swap cache to a backing."""
+        ...
 
     def swap_read_folio(self, folio: FolioLike) -> None:
         """Fill a locked folio in the swap cache from its backing; DeviceIOError if that fails."""
 
-    def can_swapin_thp(self, entry: int, nr: int) -> bool: ...
-    def may_free_after_swapin(self, folio: FolioLike) -> bool: ...
-    def readahead_entries(self, entry: int, window: int) -> list[int]: ...
-    def can_swap_out(self, memcg: MemcgLike | None) -> bool: ...
-    def writeback(self, pages: int, memcg: MemcgLike | None = None) -> int: ...
-    def swapoff(self, type: int, host: SwapoffHost) -> SwapoffReport: ...
-    def lookup(self, entry: swp_entry_t | int) -> Any: ...
-    def check(self) -> None: ...
+    def can_swapin_thp(self, entry: int, nr: int) -> bool:
+        """Whether entries can be read as one large folio."""
+        ...
+
+    def may_free_after_swapin(self, folio: FolioLike) -> bool:
+        """Whether swap is freed as soon as a folio is in."""
+        ...
+
+    def readahead_entries(self, entry: int, window: int) -> list[int]:
+        """Return neighbours on the device worth reading along."""
+        ...
+
+    def can_swap_out(self, memcg: MemcgLike | None) -> bool:
+        """Whether a page has any place to go."""
+        ...
+
+    def writeback(self, pages: int, memcg: MemcgLike | None = None) -> int:
+        """Move pages from zswap to a swapfile; return how many went."""
+        ...
+
+    def swapoff(self, type: int, host: SwapoffHost) -> SwapoffReport:
+        """Take a device off; on an error it stays on and nothing is lost."""
+        ...
+
+    def lookup(self, entry: swp_entry_t | int) -> Any:
+        """Return what is known of an entry now."""
+        ...
+
+    def check(self) -> None:
+        """Check every invariant."""
+        ...

@@ -1,8 +1,8 @@
 """The virtual slot allocator: per-CPU clusters, partial lists, new clusters, and the way back [S10].
 
 Allocation takes three steps: the CPU's cached cluster of the order, then the partial list, then a new cluster with the
-lowest free id. Each step is a function of its own below. `VswapAllocator` knows slots only; descriptors are the business
-of the layer above, but for giving their memory back with the cluster.
+lowest free id. Each step is a function of its own below. `VswapAllocator` knows slots only; descriptors are the
+business of the layer above, but for giving their memory back with the cluster.
 """
 
 from __future__ import annotations

@@ -43,10 +43,7 @@ def alloc_many(allocator: VswapAllocator, nr: int, order: int, cpu: int) -> U64:
         part = _from_cached(allocator, left, order, cpu)
         if part is None:
             entry = allocator._from_partial(order, cpu)
-            if entry is not None:
-                part = np.array([entry], np.uint64)
-            else:
-                part = _from_new(allocator, left, order, cpu)
+            part = _from_new(allocator, left, order, cpu) if entry is None else np.array([entry], np.uint64)
         if part is None:
             allocator.alloc_reject += left << order
             break
@@ -81,7 +78,7 @@ def _entries(cluster_id: int, starts: npt.NDArray[np.integer]) -> U64:
 def _from_new(allocator: VswapAllocator, left: int, order: int, cpu: int) -> U64 | None:
     """Fill as many whole new clusters as are asked for; for the rest, start one as the scalar form does."""
     per_cluster = VSWAP_CLUSTER_SIZE >> order
-    ids = []
+    ids: list[int] = []
     while left - len(ids) * per_cluster >= per_cluster and allocator.map.lowest_free_id(0) != 0:
         cluster = allocator.new_cluster(order)
         if cluster is None:

@@ -1,8 +1,8 @@
 """The array forms: the same operations on many order-0 entries at once.
 
 Each has the name of its scalar twin with ``_many`` behind it and leaves the same state as a loop over it, but writes
-column by column. Arguments are uint64 arrays; folios are known by their pointers alone. A scalar call on one entry costs
-a tenth of an array call, an array call on a million entries a twentieth of a million scalar ones: so there are two
+column by column. Arguments are uint64 arrays; folios are known by their pointers alone. A scalar call on one entry
+costs a tenth of an array call, an array call on a million entries a twentieth of a million scalar ones: so there are two
 bodies over one storage, and a property test that holds them equal.
 """
 
@@ -99,7 +99,10 @@ class BatchOps(Backings):
         return entries
 
     def swap_duplicate_many(self, entries: U64) -> None:
-        """Add a reference to each entry; an entry may occur more than once. NotFound, and nothing changed, if one is gone."""
+        """Add a reference to each entry; an entry may occur more than once.
+
+        NotFound, and nothing changed, if one is gone.
+        """
         rows = self._live(entries)
         count, unique = self.desc.rows["swap_count"], _distinct(rows)
         before = count[rows]
@@ -124,17 +127,14 @@ class BatchOps(Backings):
         rows = self._rows(entries)
         columns, unique = self.desc.rows, _distinct(rows)
         count = columns["swap_count"]
-        if unique:
-            last, drop = rows, np.uint32(1)
-        else:
-            last, drop = _by_last_occurrence(rows)
+        last, drop = (rows, 1) if unique else _by_last_occurrence(rows)
         before = count[last]
         if not (before >= drop).all():
             raise InvalidArgument("One of the swap entries has no page table reference to drop.")
         if self.record is not None:
             left = before - 1 if unique else count[rows] - 1 - _nth_occurrence(rows)
             self.record.many(Event.PUT, len(entries), entry=entries, value=left)
-        after = before - drop
+        after = (before - drop).astype(np.uint32)
         count[last] = after
         idle = last[after == 0] if after.any() else last
         flags = columns["flags"][idle]
@@ -212,7 +212,9 @@ class BatchOps(Backings):
         """Put a folio (by pointer) in the swap cache for each pinned entry; return the shadows that were there."""
         rows, cache = self._live(entries), self.desc.rows["swap_cache"]
         shadows: U64 = cache[rows]
-        self._require(bool((self.desc.rows["flags"][rows] & IN_SWAPCACHE).all()), "Pin with swapcache_prepare_many first")
+        self._require(
+            bool((self.desc.rows["flags"][rows] & IN_SWAPCACHE).all()), "Pin with swapcache_prepare_many first"
+        )
         self._require(not ((shadows != 0) & (shadows & np.uint64(1) == 0)).any(), "Another folio is in the swap cache")
         cache[rows] = pointers
         self.nr_swapcached += len(rows)
@@ -240,7 +242,9 @@ class BatchOps(Backings):
         rows = self._live(entries)
         columns = self.desc.rows
         flags = columns["flags"][rows]
-        self._require(bool((flags & IN_SWAPCACHE).all()), "The backing may change only while the folio is in the swap cache")
+        self._require(
+            bool((flags & IN_SWAPCACHE).all()), "The backing may change only while the folio is in the swap cache"
+        )
         if release:
             self._release_rows(rows, flags)
         columns["flags"][rows] = flags & np.uint16(~TYPE_MASK & 0xFFFF) | np.uint16(kind << TYPE_SHIFT)
@@ -270,13 +274,15 @@ class BatchOps(Backings):
         self._set_rows(entries, Backing.FOLIO, 0, release=True)
 
     def vswap_alloc_swap_slot_many(self, entries: U64) -> U64:
-        """Give FOLIO or ZSWAP entries of one memory cgroup a physical slot each; return the slots, 0 where none was had.
+        """Give FOLIO or ZSWAP entries of one memory cgroup a physical slot each; return the slots, 0 where there was none.
 
         As in the scalar form the previous backing is the caller's to free.
         """
         rows = self._live(entries)
         kinds = self.desc.rows["flags"][rows] & TYPE_MASK
-        self._require(bool(((kinds == TYPE_FOLIO) | (kinds == TYPE_ZSWAP)).all()), "Only FOLIO or ZSWAP may become SWAPFILE")
+        self._require(
+            bool(((kinds == TYPE_FOLIO) | (kinds == TYPE_ZSWAP)).all()), "Only FOLIO or ZSWAP may become SWAPFILE"
+        )
         memcgids = self.desc.rows["memcgid"][rows]
         self._require(not len(rows) or bool((memcgids == memcgids[0]).all()), "The entries must share a memory cgroup")
         memcg = self.memcgs.get(int(memcgids[0])) if len(rows) else None

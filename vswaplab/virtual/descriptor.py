@@ -3,21 +3,23 @@
 | offset | field | meaning |
 |---|---|---|
 | 0 (8) | `slot` / `zswap_entry` | union: the handle of what backs the slot; 0 is none |
-| 8 (8) | `swap_cache` / `shadow` | union: the folio, or (low bit set) the shadow it left; for FOLIO it *is* the backing |
+| 8 (8) | `swap_cache` / `shadow` | union: the folio, or (low bit set) its shadow; for FOLIO it *is* the backing |
 | 16 (4) | `swap_count` | page table entries (and shmem entries) that refer to the slot |
 | 20 (2) | `memcgid` | memory cgroup that owns the contents, 0 for none |
 | 22 (2) | `flags` | bit 0 `in_swapcache`, bits 1-2 `type`; together with `memcgid` the kernel's bit-fields |
 
-The structs live in one `Arena`; cluster `c` is rows `512 c` to `512 c + 511`, 12,288 bytes, three pages of memory. Array
-forms work on the columns of `DescriptorArena.rows`, scalar forms on memory views of the same columns, which read a field
+The structs live in one `Arena`; cluster `c` is rows `512 c` to `512 c + 511`, 12,288 bytes, three pages of memory.
+Array forms work on the columns of `DescriptorArena.rows`, scalar forms on memory views of the same columns, which read a field
 several times faster than numpy does.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vswaplab.arena import Arena
 from vswaplab.entry import VSWAP_CLUSTER_SHIFT, VSWAP_CLUSTER_SIZE, Backing, swp_entry_t, swp_slot_t
@@ -74,6 +76,10 @@ class Descriptor:
     """Shadow left by the folio that was here last, or 0."""
 
 
+def _view(column: Any) -> memoryview:
+    return memoryview(column)
+
+
 class DescriptorArena:
     """All descriptors, and a memory view of each field. Grows by doubling; rows never move within the arena."""
 
@@ -82,20 +88,20 @@ class DescriptorArena:
         self._map(clusters)
 
     def _map(self, clusters: int) -> None:
-        old = self._arena.rows if self.capacity else None
-        self._arena = Arena(DESCRIPTOR_DTYPE, clusters << VSWAP_CLUSTER_SHIFT)
+        old = self.rows if self.capacity else None
+        self._arena: Arena = Arena(DESCRIPTOR_DTYPE, clusters << VSWAP_CLUSTER_SHIFT)
         self.capacity = clusters
-        self.rows = self._arena.rows
+        self.rows: npt.NDArray[Any] = self._arena.rows
         rows = self.rows
-        self.handle = memoryview(rows["slot"])
-        self.cache = memoryview(rows["swap_cache"])
-        self.count = memoryview(rows["swap_count"])
-        self.memcgid = memoryview(rows["memcgid"])
-        self.flags = memoryview(rows["flags"])
+        self.handle = _view(rows["slot"])
+        self.cache = _view(rows["swap_cache"])
+        self.count = _view(rows["swap_count"])
+        self.memcgid = _view(rows["memcgid"])
+        self.flags = _view(rows["flags"])
         if old is not None:
             self._copy_live(old)
 
-    def _copy_live(self, old: np.ndarray) -> None:  # type: ignore[type-arg]
+    def _copy_live(self, old: npt.NDArray[Any]) -> None:
         # Cluster by cluster, so that rows never written stay without memory.
         for first in range(0, len(old), VSWAP_CLUSTER_SIZE):
             rows = old[first : first + VSWAP_CLUSTER_SIZE]

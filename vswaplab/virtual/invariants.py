@@ -124,7 +124,11 @@ def _check_devices(swap: VswapCore, owned: dict[int, int]) -> None:
 
 def _check_swap_cache(swap: VswapCore, cached: dict[int, int]) -> None:
     bare = cached.get(0, 0)
-    _hold(bare == swap.bare_swapcached, "folio-lives", f"{bare} entries point to no folio, expected {swap.bare_swapcached}")
+    _hold(
+        bare == swap.bare_swapcached,
+        "folio-lives",
+        f"{bare} entries point to no folio, expected {swap.bare_swapcached}",
+    )
     pages = bare
     for pointer, folio in swap.folios.items():
         name = f"folio of entry {folio.swap}"

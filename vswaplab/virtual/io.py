@@ -103,8 +103,8 @@ class SwapIO(Backings):
     def swap_read_folio(self, folio: FolioLike) -> None:
         """Fill a locked folio of the swap cache from its backing: ZERO first, then zswap, then the device.
 
-        DeviceIOError (-EIO) leaves it not uptodate, and the backing as it was. A zswap load is exclusive: the compressed
-        copy goes, the folio is the only copy (FOLIO) and dirty.
+        DeviceIOError (-EIO) leaves it not uptodate, and the backing as it was. A zswap load is exclusive: the
+        compressed copy goes, the folio is the only copy (FOLIO) and dirty.
         """
         self._require(folio.locked and folio.in_swapcache, "swap_read_folio needs a locked folio in the swap cache")
         entry, nr = folio.swap, folio.nr_pages
@@ -152,7 +152,7 @@ class SwapIO(Backings):
     def writeback(self, pages: int, memcg: MemcgLike | None = None) -> int:
         """Move up to `pages` cold pages from zswap to a swapfile and return how many went.
 
-        Victims come from the zswap LRU with its second chance. It ends early when no slot can be had or nothing is left.
+        Victims come from the zswap LRU with its second chance. It ends early when there is no slot or no victim left.
         """
         zswap = self.zswap
         if zswap is None:

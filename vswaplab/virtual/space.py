@@ -1,8 +1,8 @@
 """The virtual swap space, whole: page tables hold virtual slots, descriptors say what backs them.
 
 `VirtualSwap` is one object in floors, a module each: `core` (descriptors, references, free path), `swapcache`,
-`backing` (the state machine), `io` (write-out, read, write-back), `swapoff`, and `batch` (the array forms). It behaves as
-posted in version 6 of the series [S6 S10]; its operations carry the kernel's names.
+`backing` (the state machine), `io` (write-out, read, write-back), `swapoff`, and `batch` (the array forms). It behaves
+as posted in version 6 of the series [S6 S10]; its operations carry the kernel's names.
 """
 
 from __future__ import annotations

@@ -139,7 +139,9 @@ class SwapCache(VswapCore):
         desc = self.desc
         return self._prefix(
             max_nr,
-            lambda i: self._exists(entry + i) and desc.count[entry + i] > 0 and not desc.flags[entry + i] & IN_SWAPCACHE,
+            lambda i: (
+                self._exists(entry + i) and desc.count[entry + i] > 0 and not desc.flags[entry + i] & IN_SWAPCACHE
+            ),
         )
 
     # -- dropping a folio ----------------------------------------------------------------------------------------
