@@ -79,7 +79,12 @@ class Kit:
     """A virtual swap layer with memory cgroups 1 and 2, and folios to feed it."""
 
     def __init__(
-        self, slots: int = 0, zswap: bool = False, cpus: int = 2, max_cluster_id: int = 0xFFFF_FFFF, ram_pages: int = 4096
+        self,
+        slots: int = 0,
+        zswap: bool = False,
+        cpus: int = 2,
+        max_cluster_id: int = 0xFFFF_FFFF,
+        ram_pages: int = 4096,
     ) -> None:
         self.memcgs = {1: KitMemcg(1), 2: KitMemcg(2)}
         self.devices = SwapDevices(cpus=cpus)

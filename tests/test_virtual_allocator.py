@@ -85,7 +85,9 @@ class DumbAllocator:
 
 
 OPS = st.lists(
-    st.tuples(st.sampled_from(["alloc", "alloc", "free", "free_many"]), st.integers(0, 9), st.integers(0, 1), st.randoms()),
+    st.tuples(
+        st.sampled_from(["alloc", "alloc", "free", "free_many"]), st.integers(0, 9), st.integers(0, 1), st.randoms()
+    ),
     max_size=60,
 )
 

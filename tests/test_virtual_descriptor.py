@@ -52,7 +52,7 @@ def test_unions_are_one_storage() -> None:
 def test_cluster_header_is_112_bytes_with_a_bitmap_of_512_bits() -> None:
     assert CLUSTER_DTYPE.itemsize == 112
     assert CLUSTER_DTYPE["bitmap"].itemsize * 8 == 512
-    assert (512 * 24 + 112) / 512 == pytest.approx(24.22, abs=0.005)
+    assert pytest.approx(24.22, abs=0.005) == (512 * 24 + 112) / 512
 
 
 def test_arena_grows_and_keeps_what_was_written() -> None:

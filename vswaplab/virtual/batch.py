@@ -2,8 +2,8 @@
 
 Each has the name of its scalar twin with ``_many`` behind it and leaves the same state as a loop over it, but writes
 column by column. Arguments are uint64 arrays; folios are known by their pointers alone. A scalar call on one entry
-costs a tenth of an array call, an array call on a million entries a twentieth of a million scalar ones: so there are two
-bodies over one storage, and a property test that holds them equal.
+costs a tenth of an array call, an array call on a million entries a twentieth of a million scalar ones: so there are
+two bodies over one storage, and a property test that holds them equal.
 """
 
 from __future__ import annotations
@@ -274,7 +274,7 @@ class BatchOps(Backings):
         self._set_rows(entries, Backing.FOLIO, 0, release=True)
 
     def vswap_alloc_swap_slot_many(self, entries: U64) -> U64:
-        """Give FOLIO or ZSWAP entries of one memory cgroup a physical slot each; return the slots, 0 where there was none.
+        """Give FOLIO or ZSWAP entries of one memory cgroup a physical slot each; return the slots, 0 for none.
 
         As in the scalar form the previous backing is the caller's to free.
         """

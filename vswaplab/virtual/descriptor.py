@@ -9,8 +9,8 @@
 | 22 (2) | `flags` | bit 0 `in_swapcache`, bits 1-2 `type`; together with `memcgid` the kernel's bit-fields |
 
 The structs live in one `Arena`; cluster `c` is rows `512 c` to `512 c + 511`, 12,288 bytes, three pages of memory.
-Array forms work on the columns of `DescriptorArena.rows`, scalar forms on memory views of the same columns, which read a field
-several times faster than numpy does.
+Array forms work on the columns of `DescriptorArena.rows`, scalar forms on memory views of the same columns, which
+read a field several times faster than numpy does.
 """
 
 from __future__ import annotations
