@@ -138,7 +138,7 @@ def test_array_form_leaves_the_same_state_as_the_scalar_form(ops) -> None:
             batch, live = live[:nr], live[nr:]
             for entry in batch:
                 free(one, entry, cpu=cpu)
-            release_many(many, np.array(batch, np.uint64), cpu)
+            release_many(many, np.array(batch, np.int64), cpu)
         assert describe(one) == describe(many)
 
 

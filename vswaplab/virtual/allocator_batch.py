@@ -13,6 +13,8 @@ from vswaplab.entry import U64, VSWAP_CLUSTER_MASK, VSWAP_CLUSTER_SHIFT, VSWAP_C
 from vswaplab.virtual.allocator import VswapAllocator
 from vswaplab.virtual.cluster import VswapCluster
 
+Rows = npt.NDArray[np.int64]
+
 __all__ = ["alloc_many", "bitmap_of", "indices_of", "release_many"]
 
 _BYTES = VSWAP_CLUSTER_SIZE // 8
@@ -96,40 +98,38 @@ def _from_new(allocator: VswapAllocator, left: int, order: int, cpu: int) -> U64
     return None if entry is None else np.array([entry], np.uint64)
 
 
-def release_many(allocator: VswapAllocator, entries: U64, cpu: int) -> npt.NDArray[np.bool_]:
-    """Give slots back as one `release` after another would; return which entries' clusters live on.
+def release_many(allocator: VswapAllocator, rows: Rows, cpu: int) -> Rows:
+    """Give slots back as one `release` after another would; return those whose clusters live on.
 
-    `entries` are distinct and in the order of their freeing: it decides where clusters join the partial lists.
+    `rows` are distinct entries (int64) in the order of their freeing: it decides where clusters join the partial lists.
     """
     allocator.drop_lookup(cpu)
-    ids = entries >> np.uint64(VSWAP_CLUSTER_SHIFT)
+    ids = rows >> VSWAP_CLUSTER_SHIFT
     in_order = bool((ids[1:] >= ids[:-1]).all())
-    by_cluster = np.arange(len(ids)) if in_order else np.argsort(ids, kind="stable")
-    sorted_ids = ids if in_order else ids[by_cluster]
-    firsts = np.flatnonzero(np.concatenate(([True], sorted_ids[1:] != sorted_ids[:-1])))
-    sizes = np.diff(np.append(firsts, len(ids)))
-    alive = np.ones(len(ids), np.bool_)
+    by_cluster = None if in_order else np.argsort(ids, kind="stable")
+    sorted_ids = ids if by_cluster is None else ids[by_cluster]
+    firsts = np.concatenate(([0], np.flatnonzero(sorted_ids[1:] != sorted_ids[:-1]) + 1))
+    ends = np.append(firsts[1:], len(ids))
     rejoin: list[tuple[int, VswapCluster]] = []
     gone: list[int] = []
-    clusters = allocator.map.clusters
-    for cluster_id, first, size in zip(sorted_ids[firsts].tolist(), firsts.tolist(), sizes.tolist(), strict=True):
-        cluster = clusters[cluster_id]
-        members = by_cluster[first : first + size]
+    left: list[Rows] = []
+    for cluster_id, first, end in zip(sorted_ids[firsts].tolist(), firsts.tolist(), ends.tolist(), strict=True):
+        cluster, size = allocator.map.clusters[cluster_id], end - first
         if cluster.full:
             # The free after which there is room for one range again.
-            nth = max(1, cluster.count + (1 << cluster.order) - VSWAP_CLUSTER_SIZE)
-            if nth <= size:
-                rejoin.append((int(members[nth - 1]), cluster))
+            nth = first + max(1, cluster.count + (1 << cluster.order) - VSWAP_CLUSTER_SIZE) - 1
+            if nth < end:
+                rejoin.append((nth if by_cluster is None else int(by_cluster[nth]), cluster))
         cluster.count -= size
         cluster.refcnt -= size
         if cluster.refcnt == 0:
             allocator.map.erase(cluster)
             gone.append(cluster_id)
-            alive[members] = False
         else:
-            indices = entries[members] & np.uint64(VSWAP_CLUSTER_MASK)
-            cluster.bitmap &= ~bitmap_of(indices.astype(np.intp))
-    allocator.used -= len(entries)
+            members = rows[first:end] if by_cluster is None else rows[by_cluster[first:end]]
+            cluster.bitmap &= ~bitmap_of(members & VSWAP_CLUSTER_MASK)
+            left.append(members)
+    allocator.used -= len(rows)
     for _, cluster in sorted(rejoin, key=lambda item: item[0]):
         if cluster.refcnt:
             cluster.full = False
@@ -137,7 +137,7 @@ def release_many(allocator: VswapAllocator, entries: U64, cpu: int) -> npt.NDArr
                 allocator.map.add_partial(cluster)
     _forget(allocator, gone)
     _look_at(allocator, int(ids[-1]), cpu)
-    return alive
+    return np.concatenate(left) if left else rows[:0]
 
 
 def _forget(allocator: VswapAllocator, gone: list[int]) -> None:

@@ -47,8 +47,8 @@ class BatchOps(Backings):
 
     def _live(self, entries: U64) -> npt.NDArray[np.int64]:
         rows = self._rows(entries)
-        columns = self.desc.rows
-        if not ((columns["swap_count"][rows] > 0) | (columns["flags"][rows] & IN_SWAPCACHE).astype(bool)).all():
+        columns, where = self.desc.rows, _slice_or_rows(rows)
+        if not ((columns["swap_count"][where] > 0) | (columns["flags"][where] & IN_SWAPCACHE != 0)).all():
             raise NotFound("One of the swap entries is not in use.")
         return rows
 
@@ -105,12 +105,13 @@ class BatchOps(Backings):
         """
         rows = self._live(entries)
         count, unique = self.desc.rows["swap_count"], _distinct(rows)
-        before = count[rows]
+        where = _slice_or_rows(rows)
+        before = count[where].copy()
         if unique:
-            count[rows] = before + np.uint32(1)
+            count[where] = before + np.uint32(1)
         else:
             np.add.at(count, rows, np.uint32(1))
-        fresh = rows[(before == 0) & (self.desc.rows["flags"][rows] & TYPE_MASK == TYPE_SWAPFILE)]
+        fresh = rows[(before == 0) & (self.desc.rows["flags"][where] & TYPE_MASK == TYPE_SWAPFILE)]
         self._mark_cache_only(fresh, on=False)
         self._look_at_last(entries)
         if self.record is not None:
@@ -159,11 +160,9 @@ class BatchOps(Backings):
         memcgs = self._each_memcg(columns["memcgid"][where])
         flags = columns["flags"][where]
         self._release_rows(rows, flags)
-        entries = rows.astype(np.uint64)
         if self.record is not None:
-            self.record.many(Event.FREE, len(rows), entry=entries, old=flags >> TYPE_SHIFT & 3)
-        alive = release_many(self.allocator, entries, self.cpu)
-        left = rows[alive]
+            self.record.many(Event.FREE, len(rows), entry=rows.astype(np.uint64), old=flags >> TYPE_SHIFT & 3)
+        left = release_many(self.allocator, rows, self.cpu)
         for name in ("slot", "swap_cache", "swap_count", "memcgid", "flags") if len(left) else ():
             columns[name][left] = 0
         for memcg, nr in memcgs:
@@ -201,12 +200,12 @@ class BatchOps(Backings):
         self._unpin(rows, self.desc.rows["swap_cache"][rows])
 
     def _unpin(self, rows: npt.NDArray[np.int64], shadows: U64 | int) -> None:
-        columns = self.desc.rows
-        columns["flags"][rows] &= np.uint16(~IN_SWAPCACHE & 0xFFFF)
+        columns, where = self.desc.rows, _slice_or_rows(rows)
+        columns["flags"][where] &= np.uint16(~IN_SWAPCACHE & 0xFFFF)
         if self.record is not None:
             self.record.many(Event.CACHE_DEL, len(rows), entry=rows.astype(np.uint64), value=shadows)
         self._look_at_last(rows.astype(np.uint64))
-        self._free_rows(rows[columns["swap_count"][rows] == 0])
+        self._free_rows(rows[columns["swap_count"][where] == 0])
 
     def swap_cache_add_folio_many(self, pointers: U64, entries: U64) -> U64:
         """Put a folio (by pointer) in the swap cache for each pinned entry; return the shadows that were there."""
@@ -227,11 +226,11 @@ class BatchOps(Backings):
     def vswap_remove_mapping_many(self, entries: U64, shadows: U64 | int = 0) -> None:
         """Take the folios of entries out of the swap cache, leaving shadows; Busy if one is the only copy in use."""
         rows = self._live(entries)
-        columns = self.desc.rows
-        unbacked = columns["flags"][rows] & TYPE_MASK == TYPE_FOLIO
+        columns, where = self.desc.rows, _slice_or_rows(rows)
+        unbacked = columns["flags"][where] & TYPE_MASK == TYPE_FOLIO
         if unbacked.any() and (columns["swap_count"][rows[unbacked]] > 0).any():
             raise Busy("One of the folios is the only copy of its contents; give it a backing first.")
-        columns["swap_cache"][rows] = shadows
+        columns["swap_cache"][where] = shadows
         self.nr_swapcached -= len(rows)
         self.bare_swapcached -= len(rows)
         self._unpin(rows, shadows)
@@ -239,14 +238,14 @@ class BatchOps(Backings):
     # -- transitions ---------------------------------------------------------------------------------------------
 
     def _set_rows(self, entries: U64, kind: Backing, handles: U64 | int, *, release: bool, value: Any = 0) -> None:
-        rows = self._live(entries)
-        columns = self.desc.rows
-        flags = columns["flags"][rows]
+        self._live(entries)
+        rows, columns = _slice_or_rows(entries), self.desc.rows
+        flags = columns["flags"][rows].copy()
         self._require(
             bool((flags & IN_SWAPCACHE).all()), "The backing may change only while the folio is in the swap cache"
         )
         if release:
-            self._release_rows(rows, flags)
+            self._release_rows(entries.astype(np.int64), flags)
         columns["flags"][rows] = flags & np.uint16(~TYPE_MASK & 0xFFFF) | np.uint16(kind << TYPE_SHIFT)
         columns["slot"][rows] = handles
         self._look_at_last(entries)
@@ -319,7 +318,7 @@ class BatchOps(Backings):
 def _slice_or_rows(entries: npt.NDArray[Any]) -> Any:
     """Index for columns: a slice where the entries are one run (much faster), else row numbers."""
     nr = len(entries)
-    if nr and int(entries[-1]) - int(entries[0]) == nr - 1 and (nr < 3 or bool((np.diff(entries) == 1).all())):
+    if nr and int(entries[-1]) - int(entries[0]) == nr - 1 and bool((entries[1:] > entries[:-1]).all()):
         return slice(int(entries[0]), int(entries[0]) + nr)
     return entries.astype(np.int64)
 
