@@ -1,0 +1,1 @@
+"""Observe: tracepoints, states, snapshots, and text in the kernel's own formats."""

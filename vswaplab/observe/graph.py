@@ -1,0 +1,158 @@
+"""The state as a graph: page table entries -> virtual slots -> backings, and the rmap back.
+
+Nodes are named by what they are, so that two graphs can be compared:
+
+===================================  ========  ========================================================================
+node                                 column    attributes (besides `kind`, `label`, `column`)
+===================================  ========  ========================================================================
+``("pte", pid, vpn)``                0         pid, vpn, present, entry, pfn
+``("vslot", entry)``                 1         entry, cluster, index, backing, swap_count, in_swapcache, memcgid,
+                                               handle, swap_cache, shadow
+``("zswap", handle)``                2         backing, handle, length
+``("zero",)``                        2         backing
+``("swapfile", type, offset)``       2         backing, device, offset, entry (what the rmap says), cache_only
+``("folio", pfn)``                   2         pfn, pointer; backing if it backs a slot
+===================================  ========  ========================================================================
+
+Edge kinds: ``pte`` (a PTE to its virtual slot, or to its folio when present), ``backing`` (a virtual slot to what holds
+its contents), ``swapcache`` (a virtual slot to its folio in the swap cache), ``rmap`` (a slot of a swapfile back to the
+virtual slot).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from vswaplab.entry import Backing, swp_entry_t, swp_slot_t
+from vswaplab.observe.state import SlotState, State
+from vswaplab.observe.words import address
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+__all__ = ["COLUMNS", "Rmap", "build_graph", "folio_pfn"]
+
+COLUMNS = {"pte": 0, "vslot": 1, "zswap": 2, "zero": 2, "swapfile": 2, "folio": 2}
+
+Rmap = Mapping[swp_slot_t, tuple[int, bool]]
+"""What the devices' rmaps say: physical slot -> (entry, cache-only bit)."""
+
+_VMEMMAP = 0xFFFF_EA00_0000_0000
+_FOLIO_BYTES = 64
+
+
+def folio_pfn(pointer: int) -> int:
+    """Return the frame of a folio by its pointer, as ``page_to_pfn`` does; negative for one outside the memory map.
+
+    Write-back decompresses into a page of its own, which no frame of the machine stands for.
+    """
+    return (pointer - _VMEMMAP) // _FOLIO_BYTES
+
+
+def build_graph(state: State, rmap: Rmap | None = None) -> nx.MultiDiGraph[Any]:
+    """Return a state as a `networkx.MultiDiGraph`.
+
+    `rmap` is what the devices' rmaps say; without it (a state rebuilt from the trace) the descriptors say it.
+    """
+    import networkx as nx
+
+    graph: nx.MultiDiGraph[Any] = nx.MultiDiGraph()
+    for entry, slot in sorted(state.slots.items()):
+        _add_slot(graph, entry, slot)
+    for slot_word, (entry, cache_only) in sorted((_derived(state) if rmap is None else rmap).items()):
+        _add_rmap(graph, slot_word, entry, cache_only)
+    for (pid, vpn), pte in sorted(state.ptes.items()):
+        node = ("pte", pid, vpn)
+        _add(graph, node, address(vpn), pid=pid, vpn=vpn, present=pte.present, entry=pte.entry, pfn=pte.pfn)
+        if pte.present:
+            graph.add_edge(node, _add_folio(graph, pte.pfn), kind="pte")
+        else:
+            if ("vslot", pte.entry) not in graph:  # a dangling PTE: draw it, so that it can be seen
+                _add(graph, ("vslot", pte.entry), str(pte.entry), entry=pte.entry, **_where(pte.entry), backing=None)
+            graph.add_edge(node, ("vslot", pte.entry), kind="pte")
+    return graph
+
+
+def _add(graph: nx.MultiDiGraph[Any], node: tuple[Any, ...], label: str, **attributes: Any) -> None:
+    kind = str(node[0])
+    graph.add_node(node, kind=kind, label=label, column=COLUMNS[kind], **attributes)
+
+
+def _where(entry: int) -> dict[str, int]:
+    virtual = swp_entry_t(entry)
+    return {"cluster": virtual.cluster, "index": virtual.index}
+
+
+def _add_slot(graph: nx.MultiDiGraph[Any], entry: int, slot: SlotState) -> None:
+    node = ("vslot", entry)
+    _add(
+        graph,
+        node,
+        str(entry),
+        entry=entry,
+        **_where(entry),
+        backing=slot.backing,
+        swap_count=slot.swap_count,
+        in_swapcache=slot.in_swapcache,
+        memcgid=slot.memcgid,
+        handle=slot.handle,
+        swap_cache=slot.folio,
+        shadow=slot.shadow,
+    )
+    folio = _add_folio(graph, folio_pfn(slot.folio), slot.folio) if slot.folio else None
+    backing = _add_backing(graph, slot, folio)
+    if backing is not None:
+        graph.add_edge(node, backing, kind="backing")
+    if folio is not None:
+        graph.add_edge(node, folio, kind="swapcache")
+
+
+def _add_folio(graph: nx.MultiDiGraph[Any], pfn: int, pointer: int = 0) -> tuple[Any, ...]:
+    node = ("folio", pfn)
+    if node not in graph:
+        label = f"frame {pfn}" if 0 <= pfn < 1 << 40 else "write-back page"
+        _add(graph, node, label, pfn=pfn, pointer=pointer or _VMEMMAP + pfn * _FOLIO_BYTES)
+    return node
+
+
+def _add_backing(graph: nx.MultiDiGraph[Any], slot: SlotState, folio: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+    """Add what backs a virtual slot and return its node; None if the folio that is to back it is not there yet."""
+    if slot.backing is Backing.ZSWAP:
+        node: tuple[Any, ...] = ("zswap", slot.handle)
+        _add(graph, node, f"{slot.length} B", backing=slot.backing, handle=slot.handle, length=slot.length)
+        return node
+    if slot.backing is Backing.ZERO:
+        _add(graph, ("zero",), "zero page", backing=slot.backing)
+        return ("zero",)
+    physical = slot.slot
+    if physical is not None:
+        node = ("swapfile", physical.type, physical.offset)
+        label = f"{physical.type}:{physical.offset}"
+        _add(graph, node, label, backing=slot.backing, device=physical.type, offset=physical.offset)
+        return node
+    if folio is not None:
+        graph.nodes[folio]["backing"] = slot.backing
+    return folio
+
+
+def _add_rmap(graph: nx.MultiDiGraph[Any], word: swp_slot_t, entry: int, cache_only: bool) -> None:
+    node = ("swapfile", word.type, word.offset)
+    _add(
+        graph,
+        node,
+        f"{word.type}:{word.offset}",
+        backing=Backing.SWAPFILE,
+        device=word.type,
+        offset=word.offset,
+        entry=entry,
+        cache_only=cache_only,
+    )
+    if entry:
+        graph.add_edge(node, ("vslot", entry), kind="rmap")
+
+
+def _derived(state: State) -> dict[swp_slot_t, tuple[int, bool]]:
+    return {
+        physical: (entry, slot.cache_only) for entry, slot in state.slots.items() if (physical := slot.slot) is not None
+    }

@@ -1,0 +1,172 @@
+"""Words: a record as one plain sentence, and the kernel function it stands for with the source that says so.
+
+Sources are the tags of docs/facts.md: [S10] is the virtual swap layer itself, [S13] the patch that separates slots from
+backings, [S14] swapoff, [S21] zswap; [BACKGROUND] is general knowledge of mainline, not read for this project.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from vswaplab.entry import Backing, swp_slot_t
+from vswaplab.events import Event
+from vswaplab.units import PAGE_SHIFT
+
+if TYPE_CHECKING:
+    from vswaplab.observe.tracepoints import TraceRecord
+
+__all__ = ["BACKING_NAMES", "KernelCall", "address", "describe", "kernel_call"]
+
+BACKING_NAMES = {
+    Backing.SWAPFILE: "a swapfile slot",
+    Backing.ZERO: "the zero page",
+    Backing.ZSWAP: "a zswap entry",
+    Backing.FOLIO: "a folio in memory",
+}
+"""What the four backings are called in a sentence."""
+
+
+class KernelCall(NamedTuple):
+    """A kernel function and the tag of the source that names it."""
+
+    function: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.function} [{self.source}]"
+
+
+_CALLS: dict[Event, KernelCall] = {
+    Event.SPAWN: KernelCall("copy_process", "BACKGROUND"),
+    Event.EXIT: KernelCall("exit_mmap", "BACKGROUND"),
+    Event.SWAPON: KernelCall("swapon", "BACKGROUND"),
+    Event.SWAPOFF: KernelCall("swapoff", "S14"),
+    Event.ALLOC: KernelCall("folio_alloc_swap", "S10"),
+    Event.FREE: KernelCall("vswap_free_nr", "S10"),
+    Event.DUPLICATE: KernelCall("swap_duplicate", "S10"),
+    Event.PUT: KernelCall("swap_free_nr", "S10"),
+    Event.PTE_SWAP: KernelCall("set_pte_at", "BACKGROUND"),
+    Event.PTE_CLEAR: KernelCall("zap_pte_range", "BACKGROUND"),
+    Event.WRITEOUT: KernelCall("swap_writeout", "S13"),
+    Event.WRITEBACK: KernelCall("zswap_writeback_entry", "S21"),
+    Event.RECLAIM: KernelCall("shrink_folio_list", "BACKGROUND"),
+}
+
+_BACKING_CALLS: dict[Backing | None, KernelCall] = {
+    Backing.SWAPFILE: KernelCall("vswap_alloc_swap_slot", "S10"),
+    Backing.ZERO: KernelCall("swap_zeromap_folio_set", "S10"),
+    Backing.ZSWAP: KernelCall("zswap_entry_store", "S10"),
+}
+
+
+def kernel_call(record: TraceRecord) -> KernelCall:
+    """Return the kernel function that makes the change a record tells of, and its source."""
+    event = record.event
+    if event is Event.BACKING:
+        # swap-in and swapoff store the folio; a write-out that can't use the old backing prepares itself so
+        to_folio = "vswap_prepare_writeout" if record.old is Backing.ZERO else "vswap_store_folio"
+        return _BACKING_CALLS.get(record.new, KernelCall(to_folio, "S10"))
+    if event is Event.CACHE_ADD:
+        return KernelCall("swap_cache_add_folio" if record.value else "swapcache_prepare", "S10")
+    if event is Event.CACHE_DEL:
+        return KernelCall("__vswap_remove_mapping" if record.value else "swapcache_clear", "S10")
+    if event is Event.PTE_MAP:
+        return KernelCall("do_swap_page", "S13") if record.entry else KernelCall("set_pte_at", "BACKGROUND")
+    if event is Event.FAULT:
+        return KernelCall("do_swap_page", "S13") if record.entry else KernelCall("handle_mm_fault", "BACKGROUND")
+    return _CALLS.get(event, KernelCall("", ""))
+
+
+def address(vpn: int) -> str:
+    """Return a virtual page number as the address of its first byte."""
+    return f"{vpn << PAGE_SHIFT:#x}"
+
+
+def _where(record: TraceRecord) -> str:
+    return f"Page {address(record.vpn)} of process {record.pid}"
+
+
+def _backing(record: TraceRecord) -> str:
+    was = BACKING_NAMES[record.old] if record.old is not None else "nothing"
+    if record.new is Backing.SWAPFILE:
+        slot = swp_slot_t(record.slot)
+        now = f"slot {slot.offset} of swapfile {slot.type}"
+    elif record.new is Backing.ZSWAP:
+        now = f"zswap entry {record.slot} ({record.value:,} bytes)"
+    else:
+        now = BACKING_NAMES[record.new] if record.new is not None else "nothing"
+    return f"Entry {record.entry}: backed by {was} before, by {now} now."
+
+
+def _cache(record: TraceRecord) -> str:
+    if record.event is Event.CACHE_ADD:
+        if record.value:
+            return f"Entry {record.entry}: folio {record.value:#x} is in the swap cache now."
+        return f"Entry {record.entry}: pinned for the swap cache; its folio is on its way."
+    left = "; a shadow stays behind" if record.value else ""
+    return f"Entry {record.entry}: out of the swap cache{left}."
+
+
+def _pte(record: TraceRecord) -> str:
+    if record.event is Event.PTE_MAP:
+        held = f"entry {record.entry}" if record.entry else "nothing"
+        return f"{_where(record)}: the PTE held {held} and maps frame {record.value} now."
+    if record.event is Event.PTE_SWAP:
+        return f"{_where(record)}: the PTE holds entry {record.entry} now."
+    held = f" It held entry {record.entry}." if record.entry else ""
+    return f"{_where(record)}: the PTE is empty now.{held}"
+
+
+def _fault(record: TraceRecord) -> str:
+    access = "write" if record.value & 1 else "read"
+    size = "major" if record.value & 2 else "minor"
+    found = f"finds entry {record.entry} in the PTE" if record.entry else "finds no page"
+    return f"{_where(record)}: a {access} {found} ({size} fault)."
+
+
+def _writeout(record: TraceRecord) -> str:
+    if record.new is None:
+        return f"Entry {record.entry}: nothing takes the folio or needs it; it stays in memory."
+    return f"Entry {record.entry}: written out; backed by {BACKING_NAMES[record.new]}."
+
+
+def _process(record: TraceRecord) -> str:
+    if record.event is Event.EXIT:
+        return f"Process {record.pid} exits."
+    return f"Process {record.value} forks process {record.pid}." if record.value else f"Process {record.pid} starts."
+
+
+def _other(record: TraceRecord) -> str:
+    entry, value = record.entry, record.value
+    if record.event is Event.MARK:
+        return f"Mark: {record.label}"
+    if record.event is Event.SWAPON:
+        return f"Swapfile {record.slot} is on, with {value:,} usable slots."
+    if record.event is Event.SWAPOFF:
+        return f"Swapfile {record.slot} is off."
+    if record.event is Event.ALLOC:
+        owner = f" for memory cgroup {value}" if value else ""
+        return f"Entry {entry} is allocated{owner}; its folio in memory is the backing."
+    if record.event is Event.FREE:
+        return f"Entry {entry} is free: no page table and no swap cache refers to it."
+    if record.event is Event.WRITEBACK:
+        return f"Entry {entry}: write-back from zswap to a swapfile {'done' if value else 'refused'}."
+    return f"Reclaim was asked for {value:,} pages and got {record.slot:,}."
+
+
+def describe(record: TraceRecord) -> str:
+    """Return what a record says, as one plain sentence."""
+    event = record.event
+    if event in (Event.PTE_MAP, Event.PTE_SWAP, Event.PTE_CLEAR):
+        return _pte(record)
+    if event in (Event.CACHE_ADD, Event.CACHE_DEL):
+        return _cache(record)
+    if event in (Event.DUPLICATE, Event.PUT):
+        return f"Entry {record.entry}: swap_count is now {record.value}."
+    if event is Event.BACKING:
+        return _backing(record)
+    if event is Event.FAULT:
+        return _fault(record)
+    if event is Event.WRITEOUT:
+        return _writeout(record)
+    return _process(record) if event in (Event.SPAWN, Event.EXIT) else _other(record)
