@@ -7,6 +7,9 @@ TEST_ARGS ?=
 VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+FIRST_NOTEBOOK := notebooks/01_a_page_goes_out.ipynb
+AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
+APT_GET = DEBIAN_FRONTEND=noninteractive $(if $(filter 0,$(shell id -u)),,sudo -n) apt-get
 UV_VERSION = $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements.lock)
 
 export UV_CACHE_DIR := $(VENV)/.cache/uv
@@ -36,6 +39,33 @@ $(READY): pyproject.toml requirements.lock
 	@$(BIN)/uv pip sync -q --require-hashes requirements.lock
 	@$(BIN)/uv pip install -q --no-deps --no-build-isolation --editable .
 	@touch $@
+
+lab: setup  ## open JupyterLab on the first notebook (LAB_ARGS="--no-browser --port 9000")
+	@JUPYTER_CONFIG_PATH=$(CURDIR)/tools/jupyter exec $(BIN)/jupyter lab $(AS_ROOT) \
+	  --ServerApp.root_dir=$(CURDIR) $(LAB_ARGS) $(FIRST_NOTEBOOK)
+
+test: lint chromium  ## lint, then all tests: library, notebooks, browser (TEST_ARGS="-k swapoff")
+	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+html: setup  ## execute the notebooks and write standalone pages into build/html
+	@$(BIN)/vswaplab html --out build/html
+
+bench: setup  ## measure ratios, each against what it names; also writes build/bench.json
+	@$(BIN)/vswaplab bench --out build/bench.json $(BENCH_ARGS)
+
+lint: setup  ## ruff (lint, format) and mypy --strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: setup  ## format code and notebooks, mend what ruff can, strip notebook outputs
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+	@$(BIN)/nbstripout notebooks/*.ipynb
+
+chromium:
+	@command -v chromium >/dev/null || { $(APT_GET) update -q && $(APT_GET) install -qy --no-install-recommends chromium; } || \
+	  { echo "The browser tests need Chromium; install it with: apt-get install chromium" >&2; exit 1; }
 
 lock:  ## renew requirements.lock from pyproject.toml
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q uv; }

@@ -1,0 +1,61 @@
+"""The command line: ``vswaplab COMMAND``, the same core as in the notebooks.
+
+Each command is defined by the module that owns what it runs: ``add_commands(commands)`` adds its parser and sets `run`,
+a function of the parsed arguments that returns the exit code. Here is only what all of them share: an error is one
+sentence on stderr and exit code 2, Ctrl-C is 130, a reader that went away (``vswaplab … | head``) is nobody's error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import vswaplab
+from vswaplab import bench, export
+
+__all__ = ["build_parser", "main"]
+
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser with every command in it."""
+    parser = argparse.ArgumentParser(prog="vswaplab", description="Linux swap in two designs, as an executable model.")
+    parser.add_argument("--version", action="version", version=f"vswaplab {vswaplab.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for owner in (bench, export):
+        owner.add_commands(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; `argv` defaults to the process's own arguments."""
+    args = build_parser().parse_args(argv)
+    try:
+        code = int(args.run(args))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes stdout once more on its way out; let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except (OSError, ValueError) as error:
+        print(f"vswaplab {args.command}: {_sentence(error)}", file=sys.stderr)
+        return EXIT_ERROR
+    return code
+
+
+def _sentence(error: OSError | ValueError) -> str:
+    """Say on one line what went wrong, without a traceback."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    return " ".join(str(error).split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
