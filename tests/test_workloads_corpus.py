@@ -50,9 +50,7 @@ def _kind_bytes(kind: str) -> bytes:
 def test_every_made_page_is_the_page_the_kernels_were_measured_with() -> None:
     """All 5,377 pages, kind by kind and together, have the original generator's hash."""
     blobs = {kind: _kind_bytes(kind) for kind in corpus.KINDS}
-    assert {
-        kind: hashlib.sha256(blob).hexdigest() for kind, blob in blobs.items()
-    } == KIND_SHA256
+    assert {kind: hashlib.sha256(blob).hexdigest() for kind, blob in blobs.items()} == KIND_SHA256
     assert hashlib.sha256(b"".join(blobs.values())).hexdigest() == ALL_PAGES_SHA256
 
 
@@ -62,9 +60,7 @@ def test_every_mix_lays_its_pages_out_in_the_measured_order() -> None:
     for kind, count in corpus.KINDS.items():
         base[kind], at = at, at + count
     digests = {
-        name: hashlib.sha256(
-            b"".join((base[kind] + p).to_bytes(4, "little") for kind, p in pages)
-        ).hexdigest()
+        name: hashlib.sha256(b"".join((base[kind] + p).to_bytes(4, "little") for kind, p in pages)).hexdigest()
         for name, pages in corpus.MIXES.items()
     }
     assert digests == MIX_SHA256
@@ -111,20 +107,14 @@ def test_real_pages_of_unknown_kind_are_refused() -> None:
         corpus.real_pages("cobol")
 
 
-def test_missing_data_folder_says_what_to_set(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_missing_data_folder_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """ENOENT with the name of the variable when the data folder is not where it should be."""
     monkeypatch.setenv("VSWAPLAB_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(NotFound, match="VSWAPLAB_DATA"):
         corpus.real_pages()
 
 
-INDEX = {
-    "index": [{"kind": "a", "first": 0, "pages": 2}],
-    "page_bytes": PAGE_SIZE,
-    "pages": 2,
-}
+INDEX = {"index": [{"kind": "a", "first": 0, "pages": 2}], "page_bytes": PAGE_SIZE, "pages": 2}
 
 
 def _write(folder: Path, index: object, packed: bytes) -> None:
@@ -136,9 +126,7 @@ def _write(folder: Path, index: object, packed: bytes) -> None:
 GOOD = lzma.compress(bytes(range(256)) * 32)
 
 
-def test_small_page_file_is_read(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_small_page_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The control of the cases below: the same folder undamaged gives two pages."""
     _write(tmp_path, INDEX, GOOD)
     monkeypatch.setenv("VSWAPLAB_DATA", str(tmp_path))
@@ -164,11 +152,7 @@ def test_small_page_file_is_read(
     ],
 )
 def test_damaged_page_files_are_refused(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    index: object,
-    packed: bytes,
-    message: str,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, index: object, packed: bytes, message: str
 ) -> None:
     """A truncated, damaged, too long or inconsistent file is one clear EINVAL."""
     _write(tmp_path, index, packed)
@@ -179,9 +163,7 @@ def test_damaged_page_files_are_refused(
     assert "\n" not in str(caught.value)
 
 
-def test_xz_bomb_takes_no_more_memory_than_the_index_names(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_xz_bomb_takes_no_more_memory_than_the_index_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """64 MiB of zeros behind a two-page index are refused after two pages."""
     _write(tmp_path, INDEX, lzma.compress(bytes(64 << 20), preset=0))
     monkeypatch.setenv("VSWAPLAB_DATA", str(tmp_path))

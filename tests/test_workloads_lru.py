@@ -14,13 +14,7 @@ from hypothesis import strategies as st
 
 from vswaplab.errors import InvalidArgument
 from vswaplab.workloads import generators
-from vswaplab.workloads.lru import (
-    LruEvents,
-    have_numba,
-    lru_events,
-    lru_misses,
-    next_run,
-)
+from vswaplab.workloads.lru import LruEvents, have_numba, lru_events, lru_misses, next_run
 from vswaplab.workloads.traces import load_trace
 
 REFERENCES = st.lists(st.integers(0, 12), max_size=120)
@@ -43,14 +37,7 @@ def model(ref: list[int], frames: int) -> list[tuple[int, int, int]]:
 
 
 def rows(events: LruEvents) -> list[tuple[int, int, int]]:
-    return list(
-        zip(
-            events.index.tolist(),
-            events.fault.tolist(),
-            events.evict.tolist(),
-            strict=True,
-        )
-    )
+    return list(zip(events.index.tolist(), events.fault.tolist(), events.evict.tolist(), strict=True))
 
 
 @given(REFERENCES, FRAMES)
@@ -61,21 +48,13 @@ def test_events_equal_those_of_a_plain_lru_queue(ref: list[int], frames: int) ->
     assert lru_misses(np.array(ref, np.uint32), frames, fast=False) == len(events)
 
 
-@pytest.mark.skipif(
-    not have_numba(), reason="numba (the extra 'fast') is not installed"
-)
+@pytest.mark.skipif(not have_numba(), reason="numba (the extra 'fast') is not installed")
 @given(REFERENCES, FRAMES, st.sampled_from([np.uint16, np.uint32]))
-def test_compiled_kernel_equals_the_plain_one(
-    ref: list[int], frames: int, dtype: type[np.unsignedinteger]
-) -> None:
+def test_compiled_kernel_equals_the_plain_one(ref: list[int], frames: int, dtype: type[np.unsignedinteger]) -> None:
     """The compiled loop emits the events of the loop as it is."""
     string = np.array(ref, dtype)
-    assert rows(lru_events(string, frames, fast=True)) == rows(
-        lru_events(string, frames, fast=False)
-    )
-    assert lru_misses(string, frames, fast=True) == lru_misses(
-        string, frames, fast=False
-    )
+    assert rows(lru_events(string, frames, fast=True)) == rows(lru_events(string, frames, fast=False))
+    assert lru_misses(string, frames, fast=True) == lru_misses(string, frames, fast=False)
 
 
 @given(REFERENCES, FRAMES, st.integers(1, 6), st.booleans())
@@ -98,23 +77,15 @@ def test_runs_cover_all_events_name_no_page_twice_and_are_longest(
 def lcs_misses(ref: npt.NDArray[np.unsignedinteger], frames: int, path: Path) -> int:
     """Misses by libCacheSim's LRU: objects of size 1, so the cache size is the number of frames."""
     if not path.exists():
-        record = np.dtype(
-            [("time", "<u4"), ("id", "<u8"), ("size", "<u4"), ("next", "<i8")]
-        )
+        record = np.dtype([("time", "<u4"), ("id", "<u8"), ("size", "<u4"), ("next", "<i8")])
         requests = np.zeros(len(ref), record)
-        requests["time"], requests["id"] = (
-            np.arange(len(ref)),
-            ref.astype(np.uint64) + 1,
-        )
+        requests["time"], requests["id"] = (np.arange(len(ref)), ref.astype(np.uint64) + 1)
         requests["size"], requests["next"] = 1, -1
         requests.tofile(path)
     params = libcachesim.ReaderInitParam(ignore_obj_size=True)
-    reader = libcachesim.TraceReader(
-        str(path), libcachesim.TraceType.ORACLE_GENERAL_TRACE, params
-    )
-    miss_ratio, _ = libcachesim.LRU(cache_size=frames, hashpower=16).process_trace(
-        reader
-    )
+    reader = libcachesim.TraceReader(str(path), libcachesim.TraceType.ORACLE_GENERAL_TRACE, params)
+    miss_ratio: float
+    miss_ratio, _ = libcachesim.LRU(cache_size=frames, hashpower=16).process_trace(reader)
     return round(miss_ratio * len(ref))
 
 
@@ -123,36 +94,26 @@ def test_misses_equal_libcachesim_on_real_traces(name: str, tmp_path: Path) -> N
     """Five memory sizes, each exact for the program (64 frames and more): equal miss counts."""
     ref = load_trace(name).ref
     ours = {frames: lru_misses(ref, frames) for frames in SIZES}
-    assert ours == {
-        frames: lcs_misses(ref, frames, tmp_path / "trace.bin") for frames in SIZES
-    }
+    assert ours == {frames: lcs_misses(ref, frames, tmp_path / "trace.bin") for frames in SIZES}
 
 
 @pytest.mark.parametrize(
     "ref",
     [
         pytest.param(generators.zipf(20_000, 300_000, seed=3), id="zipf"),
-        pytest.param(
-            generators.zipf(20_000, 300_000, alpha=0.6, seed=4), id="zipf-flat"
-        ),
+        pytest.param(generators.zipf(20_000, 300_000, alpha=0.6, seed=4), id="zipf-flat"),
         pytest.param(generators.scan(20_000, 300_000, seed=5), id="scan"),
         pytest.param(generators.sequential(1025, 100_000), id="sequential"),
     ],
 )
-def test_misses_equal_libcachesim_on_generated_strings(
-    ref: npt.NDArray[np.uint32], tmp_path: Path
-) -> None:
+def test_misses_equal_libcachesim_on_generated_strings(ref: npt.NDArray[np.uint32], tmp_path: Path) -> None:
     """Zipf, scans and a loop one page larger than memory: equal miss counts at five sizes."""
     sizes = (100, 1024, 1025, 5000, 15_000)
     ours = {frames: lru_misses(ref, frames) for frames in sizes}
-    assert ours == {
-        frames: lcs_misses(ref, frames, tmp_path / "trace.bin") for frames in sizes
-    }
+    assert ours == {frames: lcs_misses(ref, frames, tmp_path / "trace.bin") for frames in sizes}
 
 
-def test_a_loop_one_page_larger_than_memory_misses_always_and_evicts_the_next_page() -> (
-    None
-):
+def test_a_loop_one_page_larger_than_memory_misses_always_and_evicts_the_next_page() -> None:
     """LRU's worst case, by hand: each miss evicts exactly the page wanted next."""
     events = lru_events(generators.sequential(5, 50), 4)
     assert len(events) == 50
@@ -170,9 +131,7 @@ def test_a_loop_one_page_larger_than_memory_misses_always_and_evicts_the_next_pa
         (np.zeros(3, np.uint16), 2.5, "frames"),
     ],
 )
-def test_bad_reference_strings_are_refused(
-    ref: npt.NDArray[np.uint16], frames: int, message: str
-) -> None:
+def test_bad_reference_strings_are_refused(ref: npt.NDArray[np.uint16], frames: int, message: str) -> None:
     """Floats, tables, sparse or negative page numbers and impossible memories are EINVAL, before memory is taken."""
     with pytest.raises(InvalidArgument, match=message):
         lru_misses(ref, frames)
@@ -180,8 +139,4 @@ def test_bad_reference_strings_are_refused(
 
 def test_empty_string_has_no_misses() -> None:
     """No references, no events."""
-    assert (
-        len(lru_events(np.zeros(0, np.uint16), 4))
-        == lru_misses(np.zeros(0, np.uint16), 4)
-        == 0
-    )
+    assert len(lru_events(np.zeros(0, np.uint16), 4)) == lru_misses(np.zeros(0, np.uint16), 4) == 0

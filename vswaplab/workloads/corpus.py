@@ -78,23 +78,8 @@ _HEAP_RECORD = struct.Struct("<QQIH6s4x")
 _CACHED_PAGES = 8192  # 32 MiB at most: all that the mixes draw on, with room
 
 _BLENDS: dict[str, dict[str, int]] = {
-    "desktop": {
-        "zero": 256,
-        "same": 64,
-        "sparse": 192,
-        "text": 512,
-        "heap": 704,
-        "half": 192,
-        "random": 128,
-    },
-    "server": {
-        "zero": 128,
-        "sparse": 128,
-        "text": 640,
-        "heap": 768,
-        "rnd75": 192,
-        "random": 192,
-    },
+    "desktop": {"zero": 256, "same": 64, "sparse": 192, "text": 512, "heap": 704, "half": 192, "random": 128},
+    "server": {"zero": 128, "sparse": 128, "text": 640, "heap": 768, "rnd75": 192, "random": 192},
     "hostile": {"zero": 64, "half": 256, "rnd75": 512, "rnd90": 448, "random": 768},
 }
 
@@ -131,10 +116,7 @@ def _words() -> tuple[str, ...]:
     for _ in range(1024):
         word = ""
         for _ in range(1 + stream.u16() % 3):
-            word += (
-                consonants[stream.u16() % len(consonants)]
-                + vowels[stream.u16() % len(vowels)]
-            )
+            word += consonants[stream.u16() % len(consonants)] + vowels[stream.u16() % len(vowels)]
             if stream.u16() % 3 == 0:
                 word += consonants[stream.u16() % len(consonants)]
         words.append(word)
@@ -157,12 +139,8 @@ def _text(stream: _Stream) -> bytes:
     vocabulary, words, length = _words(), [], 0
     while length < PAGE_SIZE:
         draw = stream.u32()
-        first = 1 << (
-            draw % 11
-        )  # ranks 1, 2-3, 4-7, … are drawn equally often: a Zipf-like choice
-        word = vocabulary[min(1023, first - 1 + (draw >> 8) % first)] + (
-            "." if draw % 17 == 0 else ""
-        )
+        first = 1 << (draw % 11)  # ranks 1, 2-3, 4-7, … are drawn equally often: a Zipf-like choice
+        word = vocabulary[min(1023, first - 1 + (draw >> 8) % first)] + ("." if draw % 17 == 0 else "")
         words.append(word)
         length += len(word) + 1
     return " ".join(words).encode().ljust(PAGE_SIZE)[:PAGE_SIZE]
@@ -171,13 +149,7 @@ def _text(stream: _Stream) -> bytes:
 def _heap(stream: _Stream) -> bytes:
     base = 0x7F00_0000_0000 + (stream.u32() << 12)
     return b"".join(
-        _HEAP_RECORD.pack(
-            base + stream.u16() % 4096 * 32,
-            0x100 + i,
-            stream.u16() % 64,
-            1,
-            stream.take(6),
-        )
+        _HEAP_RECORD.pack(base + stream.u16() % 4096 * 32, 0x100 + i, stream.u16() % 64, 1, stream.take(6))
         for i in range(PAGE_SIZE // _HEAP_RECORD.size)
     )
 
@@ -189,13 +161,9 @@ _MAKERS = {"same": _same, "sparse": _sparse, "text": _text, "heap": _heap}
 def page_bytes(kind: str, p: int) -> bytes:
     """Return made page `p` of a kind: 4,096 bytes, the same on every machine; InvalidArgument for an unknown kind."""
     if kind not in KINDS:
-        raise InvalidArgument(
-            f"There is no page kind {str(kind)[:40]!r}; choose one of {', '.join(KINDS)}."
-        )
+        raise InvalidArgument(f"There is no page kind {str(kind)[:40]!r}; choose one of {', '.join(KINDS)}.")
     if p < 0:
-        raise InvalidArgument(
-            f"Page {p} of kind {kind!r} does not exist; count from 0."
-        )
+        raise InvalidArgument(f"Page {p} of kind {kind!r} does not exist; count from 0.")
     if kind == "zero":
         return ZERO_PAGE
     stream = _Stream(f"{kind}/{p}")
@@ -218,12 +186,7 @@ def _interleave(blend: Mapping[str, int]) -> tuple[Page, ...]:
 
 
 MIXES: Mapping[str, tuple[Page, ...]] = MappingProxyType(
-    {
-        name: _interleave(blend)
-        for name, blend in (
-            {kind: {kind: MIX_PAGES} for kind in KINDS} | _BLENDS
-        ).items()
-    }
+    {name: _interleave(blend) for name, blend in ({kind: {kind: MIX_PAGES} for kind in KINDS} | _BLENDS).items()}
 )
 """The mixes: for each, its 2,048 pages in the order in which a workload lays them out. Every kind alone is one too."""
 
@@ -231,9 +194,7 @@ MIXES: Mapping[str, tuple[Page, ...]] = MappingProxyType(
 def mix_pages(name: str) -> list[bytes]:
     """Return the 2,048 pages of a mix in order (pages that occur twice are one object)."""
     if name not in MIXES:
-        raise InvalidArgument(
-            f"There is no mix {str(name)[:40]!r}; choose one of {', '.join(MIXES)}."
-        )
+        raise InvalidArgument(f"There is no mix {str(name)[:40]!r}; choose one of {', '.join(MIXES)}.")
     return [page_bytes(kind, p) for kind, p in MIXES[name]]
 
 
@@ -254,9 +215,7 @@ def real_page_array(kind: str | None = None) -> PageArray:
     if kind is None:
         return pages
     if kind not in index:
-        raise InvalidArgument(
-            f"There are no real pages of {str(kind)[:40]!r}; choose one of {', '.join(index)}."
-        )
+        raise InvalidArgument(f"There are no real pages of {str(kind)[:40]!r}; choose one of {', '.join(index)}.")
     return pages[index[kind]]
 
 
@@ -278,27 +237,16 @@ def _read_index(path: Path) -> tuple[int, dict[str, slice]]:
     try:
         table = json.loads(_read_bounded(path, _MAX_INDEX_BYTES))
         nr_pages = int(table["pages"])
-        rows = [
-            (str(row["kind"]), int(row["first"]), int(row["pages"]))
-            for row in table["index"]
-        ]
+        rows = [(str(row["kind"]), int(row["first"]), int(row["pages"])) for row in table["index"]]
         page_size = int(table["page_bytes"])
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         if isinstance(error, InvalidArgument):
             raise
-        raise InvalidArgument(
-            f"{path} is not an index of pages; restore it from the repository."
-        ) from error
+        raise InvalidArgument(f"{path} is not an index of pages; restore it from the repository.") from error
     if page_size != PAGE_SIZE or not 0 < nr_pages <= _MAX_REAL_PAGES:
-        raise InvalidArgument(
-            f"{path} must speak of 1 to {_MAX_REAL_PAGES} pages of {PAGE_SIZE} bytes."
-        )
-    if any(
-        first < 0 or pages < 1 or first + pages > nr_pages for _, first, pages in rows
-    ):
-        raise InvalidArgument(
-            f"{path} names rows beyond its {nr_pages} pages; restore it from the repository."
-        )
+        raise InvalidArgument(f"{path} must speak of 1 to {_MAX_REAL_PAGES} pages of {PAGE_SIZE} bytes.")
+    if any(first < 0 or pages < 1 or first + pages > nr_pages for _, first, pages in rows):
+        raise InvalidArgument(f"{path} names rows beyond its {nr_pages} pages; restore it from the repository.")
     return nr_pages, {kind: slice(first, first + pages) for kind, first, pages in rows}
 
 
@@ -309,17 +257,11 @@ def _read_xz(path: Path, expected: int) -> bytes:
     try:
         raw = decompressor.decompress(packed, max_length=expected + 1)
     except lzma.LZMAError as error:
-        raise InvalidArgument(
-            f"{path} is damaged ({error}); restore it from the repository."
-        ) from error
+        raise InvalidArgument(f"{path} is damaged ({error}); restore it from the repository.") from error
     if len(raw) <= expected and not decompressor.eof:
-        raise InvalidArgument(
-            f"{path} is truncated: {len(raw)} of {expected} bytes; restore it from the repository."
-        )
+        raise InvalidArgument(f"{path} is truncated: {len(raw)} of {expected} bytes; restore it from the repository.")
     if len(raw) != expected:
-        raise InvalidArgument(
-            f"{path} does not hold the {expected} bytes that pages.json names; restore both files."
-        )
+        raise InvalidArgument(f"{path} does not hold the {expected} bytes that pages.json names; restore both files.")
     return raw
 
 
@@ -329,11 +271,7 @@ def _read_bounded(path: Path, limit: int) -> bytes:
         with path.open("rb") as file:
             raw = file.read(limit + 1)
     except FileNotFoundError as error:
-        raise NotFound(
-            f"There is no file {path}; restore the data/ folder from the repository."
-        ) from error
+        raise NotFound(f"There is no file {path}; restore the data/ folder from the repository.") from error
     if len(raw) > limit:
-        raise InvalidArgument(
-            f"{path} is larger than {limit} bytes; it is not the file of this name that ships."
-        )
+        raise InvalidArgument(f"{path} is larger than {limit} bytes; it is not the file of this name that ships.")
     return raw
