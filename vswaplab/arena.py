@@ -12,6 +12,7 @@ Huge pages are declined, since one touch would otherwise cost 2 MiB.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import mmap
 from typing import Any
 
@@ -46,6 +47,22 @@ class Arena:
             with contextlib.suppress(OSError):  # a kernel built without huge pages has nothing to decline
                 self._map.madvise(_MADV_NOHUGEPAGE)
         self.rows: npt.NDArray[Any] = np.frombuffer(self._map, dtype=self.dtype, count=rows)
+
+    def resident_bytes(self) -> int:
+        """Return how much memory the arena has now, in whole pages, as the operating system counts it.
+
+        Where the system can't tell (it has no ``mincore``), that is all of it.
+        """
+        pages = -(-self.rows.nbytes // mmap.PAGESIZE)
+        vector = (ctypes.c_ubyte * pages)()
+        try:
+            failed = ctypes.CDLL(None).mincore(
+                ctypes.c_void_p(self.rows.ctypes.data), ctypes.c_size_t(self.rows.nbytes), vector
+            )
+        except (OSError, AttributeError, TypeError):
+            failed = -1
+        used = pages if failed else int((np.frombuffer(vector, np.uint8) & 1).sum(dtype=np.int64))
+        return used * mmap.PAGESIZE
 
     def release(self, first: int, nr: int) -> None:
         """Zero rows `first` to `first + nr - 1` and give the memory back; both ends must fall on whole pages."""
