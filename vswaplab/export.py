@@ -61,7 +61,7 @@ _INDEX = """<!DOCTYPE html>
 
 
 def find_notebooks(folder: Path, only: str | None = None) -> list[Path]:
-    """Return the notebooks in `folder` by name, or those whose name begins with `only`; NotFound when there are none."""
+    """Return the notebooks in `folder` by name, or those whose name begins with `only`; NotFound if there are none."""
     found = sorted(path for path in folder.glob("*.ipynb") if path.name.startswith(only or ""))
     if not found:
         which = f"notebook whose name begins with {only!r}" if only else "notebook"

@@ -1,0 +1,74 @@
+"""Fixtures and settings that all tests share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser.harness import CHROMIUM_FLAGS, Chromium, Lab, chromium_path
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# No claim here is about time; on a busy machine a deadline would only fail at random.
+settings.register_profile("vswaplab", deadline=None, print_blob=True)
+settings.load_profile("vswaplab")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _jupyter_out_of_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep kernels and servers started by tests out of the user's own Jupyter and IPython folders."""
+    home = tmp_path_factory.mktemp("jupyter")
+    for variable in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+        os.environ[variable] = str(home / variable.lower())
+    os.environ["JUPYTER_CONFIG_PATH"] = str(ROOT / "tools" / "jupyter")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Return the top folder of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def committed(root: Path) -> list[Path]:
+    """Return every file that is committed, or would be: tracked or new, not ignored."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return [root / name for name in listed.split("\0") if name and (root / name).is_file()]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chromium]:
+    """Return the system's Chromium, headless; the test fails, rather than being skipped, where there is none."""
+    from playwright.sync_api import sync_playwright
+
+    path = chromium_path()
+    if path is None:
+        pytest.fail("Chromium is missing; install it with: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_FLAGS))
+        yield Chromium(browser)
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Return a running JupyterLab that serves a copy of the notebooks."""
+    folder = tmp_path_factory.mktemp("lab") / "notebooks"
+    shutil.copytree(ROOT / "notebooks", folder)
+    server = Lab(folder, ROOT / "tools" / "jupyter")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
