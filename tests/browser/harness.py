@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page
 
 CHROMIUM_FLAGS = (
     "--headless",
@@ -171,16 +171,15 @@ class OpenNotebook:
 
     def run_all(self) -> None:
         """Run all cells and wait for the last."""
-        cells = self.panel.locator(".jp-CodeCell")
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
-        self.page.get_by_role("menuitem", name="Run All Cells").click()
-        wait_until(lambda: not self._unfinished(cells), "Running all cells", RUN_SECONDS)
+        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        wait_until(lambda: not self._unfinished(), "Running all cells", RUN_SECONDS)
         self.wait_idle()
 
-    def _unfinished(self, cells: Locator) -> bool:
-        prompts = self.panel.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()
+    def _unfinished(self) -> bool:
+        prompts = self.panel.locator(".jp-CodeCell .jp-InputPrompt").all_text_contents()
         return not prompts or any(text.strip() in ("[ ]:", "[*]:", "") for text in prompts)
 
     def error_outputs(self) -> list[str]:
         """Return the tracebacks shown in the notebook."""
-        return self.panel.locator("[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts()
+        return self.panel.locator("[data-mime-type='application/vnd.jupyter.stderr']").all_text_contents()
