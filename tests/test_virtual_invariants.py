@@ -44,6 +44,13 @@ def rmap_of(kit: Kit, entry: int) -> tuple[object, int]:
     return kit.devices[slot.type], slot.offset
 
 
+def orphan(kit: Kit) -> None:
+    """A folio that says it is in the swap cache while no descriptor points to it."""
+    folio = kit.folio()
+    folio.in_swapcache = True
+    kit.swap.folios[folio.pointer] = folio
+
+
 def attr(name: str, value: object, cluster: int = 0) -> Callable[[Kit, dict[str, int]], None]:
     return lambda kit, at: setattr(kit.swap.clusters[cluster], name, value)
 
@@ -85,7 +92,7 @@ BREAKS: dict[str, Callable[[Kit, dict[str, int]], None]] = {
     "cache-only-bit": lambda kit, at: kit.swap.swap_rmap_mark(kit.swap.swp_entry_to_swp_slot(at["disk"])),
     "allocated-slot-is-owned": lambda kit, at: kit.devices.alloc_slot(0, 0),
     "cached-folio-knows-it": lambda kit, at: setattr(kit.swap.swap_cache_get_folio(at["folio"]), "in_swapcache", False),
-    "folio-covers-its-entries": lambda kit, at: kit.swap.folios.__setitem__(kit.out().pointer, kit.out()),
+    "folio-covers-its-entries": lambda kit, at: orphan(kit),
     "nr_swapcached": lambda kit, at: setattr(kit.swap, "nr_swapcached", 40),
 }
 
@@ -96,11 +103,9 @@ def test_a_broken_invariant_is_named(invariant: str) -> None:
     BREAKS[invariant](kit, entries)
     with pytest.raises(InvariantError) as error:
         kit.swap.check()
-    expected = {
-        "slot-owned-once": {"slot-owned-once", "rmap-points-back"},
-        "folio-covers-its-entries": {"folio-covers-its-entries", "cached-folio-knows-it"},
-    }
-    assert error.value.invariant in expected.get(invariant, {invariant})
+    # Two owners of a slot also means that one of them is not whom the rmap names.
+    also = {"slot-owned-once": "rmap-points-back"}.get(invariant)
+    assert error.value.invariant in (invariant, also)
 
 
 def test_check_changes_nothing() -> None:

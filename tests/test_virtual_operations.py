@@ -13,7 +13,7 @@ from vswaplab.errors import Busy, Exists, InvalidArgument, NoMemory, NotFound, S
 
 @pytest.fixture
 def kit() -> Kit:
-    return Kit(slots=64, zswap=True)
+    return Kit(slots=2048, zswap=True)
 
 
 def test_a_fresh_entry_is_folio_backed_pinned_and_has_count_0(kit: Kit) -> None:
@@ -237,7 +237,7 @@ def test_non_swapcache_batch_stops_at_a_pin_or_a_missing_entry(kit: Kit) -> None
 
 
 def test_backing_questions_tell_uniform_ranges_from_mixed_ones() -> None:
-    kit = Kit(slots=64)
+    kit = Kit(slots=2048)
     disk = kit.swapped(b"\x07" * 4096 * 4, order=2)
     zero = kit.swapped(bytes(4096 * 4), order=2)
     cached = kit.out(order=2)
@@ -263,7 +263,7 @@ def test_zswap_ranges_are_never_swapped_in_as_one_large_folio(kit: Kit) -> None:
 
 
 def test_scattered_slots_are_not_one_range() -> None:
-    kit = Kit(slots=64)
+    kit = Kit(slots=2048)
     a = kit.swapped()
     kit.swapped()
     b = kit.out(b"\x09" * 4096)
@@ -275,7 +275,7 @@ def test_scattered_slots_are_not_one_range() -> None:
 
 
 def test_tryget_pins_the_cluster_and_the_device() -> None:
-    kit = Kit(slots=64)
+    kit = Kit(slots=2048)
     entry = kit.swapped()
     pinned, si = kit.swap.tryget_swap_entry(entry)
     assert pinned
@@ -294,7 +294,7 @@ def test_tryget_pins_the_cluster_and_the_device() -> None:
 
 
 def test_rmap_leads_from_slot_to_entry_and_back() -> None:
-    kit = Kit(slots=64)
+    kit = Kit(slots=2048)
     entry = kit.swapped(order=2)
     slot = kit.swap.swp_entry_to_swp_slot(entry + 3)
     assert kit.swap.swp_slot_to_swp_entry(slot) == entry + 3
@@ -302,7 +302,7 @@ def test_rmap_leads_from_slot_to_entry_and_back() -> None:
 
 
 def test_cache_only_bit_follows_the_count() -> None:
-    kit = Kit(slots=64)
+    kit = Kit(slots=2048)
     entry = kit.swapped()
     slot = kit.swap.swp_entry_to_swp_slot(entry)
     kit.into_cache(entry)
@@ -346,7 +346,7 @@ def test_physical_runs_are_freed_in_one_call_until_they_break() -> None:
 
 
 def test_swap_max_stops_physical_backing_and_gives_the_slots_back() -> None:
-    kit = Kit(slots=64)
+    kit = Kit(slots=2048)
     kit.memcgs[1].swap_max = 5
     kit.swapped(order=2)
     folio = kit.out(order=2)

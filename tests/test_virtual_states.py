@@ -89,7 +89,7 @@ def test_zswap_writeback_to_swapfile() -> None:
 def test_failed_writeback_puts_the_zswap_entry_back_and_frees_the_slot() -> None:
     kit = Kit(slots=16, zswap=True)
     entry = kit.swapped(TEXT)
-    kit.device.device.inject(Fault("write", "EIO"))
+    kit.device.device.inject(Fault("write", "EIO", times=9))
     assert kit.swap.writeback(1) == 0
     assert kind(kit, entry) is Backing.ZSWAP
     assert kit.device.inuse_pages == 0
@@ -286,7 +286,7 @@ def test_zswap_cannot_fill_a_large_folio() -> None:
 
 
 def test_large_folio_comes_in_whole_from_zero_and_from_a_run() -> None:
-    kit = Kit(slots=64)
+    kit = Kit(slots=2048)
     assert read_in(kit, kit.swapped(bytes(4096 * 4), order=2), order=2).data == bytes(4096 * 4)
     contents = TEXT + NOISE + TEXT + TEXT
     assert read_in(kit, kit.swapped(contents, order=2), order=2).data == contents
