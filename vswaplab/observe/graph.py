@@ -58,8 +58,10 @@ def build_graph(state: State, rmap: Rmap | None = None) -> nx.MultiDiGraph[Any]:
     import networkx as nx
 
     graph: nx.MultiDiGraph[Any] = nx.MultiDiGraph()
+    heads: dict[int, int] = {}  # folio -> its first entry: page i of a large folio stands for entry first + i
     for entry, slot in sorted(state.slots.items()):
-        _add_slot(graph, entry, slot)
+        head = heads.setdefault(slot.folio, entry)
+        _add_slot(graph, entry, slot, entry - head)
     for slot_word, (entry, cache_only) in sorted((_derived(state) if rmap is None else rmap).items()):
         _add_rmap(graph, slot_word, entry, cache_only)
     for (pid, vpn), pte in sorted(state.ptes.items()):
@@ -84,7 +86,7 @@ def _where(entry: int) -> dict[str, int]:
     return {"cluster": virtual.cluster, "index": virtual.index}
 
 
-def _add_slot(graph: nx.MultiDiGraph[Any], entry: int, slot: SlotState) -> None:
+def _add_slot(graph: nx.MultiDiGraph[Any], entry: int, slot: SlotState, page: int) -> None:
     node = ("vslot", entry)
     _add(
         graph,
@@ -100,7 +102,7 @@ def _add_slot(graph: nx.MultiDiGraph[Any], entry: int, slot: SlotState) -> None:
         swap_cache=slot.folio,
         shadow=slot.shadow,
     )
-    folio = _add_folio(graph, folio_pfn(slot.folio), slot.folio) if slot.folio else None
+    folio = _add_folio(graph, folio_pfn(slot.folio) + page, slot.folio) if slot.folio else None
     backing = _add_backing(graph, slot, folio)
     if backing is not None:
         graph.add_edge(node, backing, kind="backing")

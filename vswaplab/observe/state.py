@@ -12,7 +12,7 @@ The values are immutable, so a copy of a state costs only the copy of its dictio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -208,20 +208,14 @@ class State:
         """Return the page table entries that hold an entry."""
         return sorted(key for key, pte in self.ptes.items() if pte.entry == entry and not pte.present)
 
-    def select(self, pids: Iterable[int] | None = None, entries: Iterable[int] | None = None) -> State:
-        """Return the part of the state that concerns some processes, or some entries, and what these lead to."""
-        only_pids = None if pids is None else set(pids)
-        keep = None if entries is None else set(entries)
-        if only_pids is None and keep is None:
-            return self.copy()
-        ptes = {
-            key: pte
-            for key, pte in self.ptes.items()
-            if (only_pids is None or key[0] in only_pids) and (keep is None or pte.entry in keep)
-        }
-        named = keep if keep is not None else {pte.entry for pte in ptes.values()}
-        slots = {entry: slot for entry, slot in self.slots.items() if entry in named}
-        return State(ptes, slots, dict(self.devices), dict(self.processes))
+    def select(self, ptes: Container[PteKey], entries: Container[int]) -> State:
+        """Return the part of the state that concerns some page table entries and some virtual slots."""
+        return State(
+            {key: pte for key, pte in self.ptes.items() if key in ptes},
+            {entry: slot for entry, slot in self.slots.items() if entry in entries},
+            dict(self.devices),
+            dict(self.processes),
+        )
 
     # -- views ---------------------------------------------------------------------------------------------------
 

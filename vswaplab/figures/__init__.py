@@ -1,0 +1,1 @@
+"""Figures: plotly pictures of a state, each with alt text and a table twin made from the same data."""

@@ -1,0 +1,119 @@
+"""Snapshots: the state read off the live structures, as a `State`, a graph and tables.
+
+Nothing here comes from the trace: page tables are walked, descriptors looked up, the devices asked for their own counts
+and their own rmap. That the result equals the state rebuilt from the trace is a test, and proves the trace complete.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from vswaplab.entry import PTE_PRESENT, Backing, pte_to_entry, pte_to_frame, swp_slot_t
+from vswaplab.observe.graph import build_graph
+from vswaplab.observe.labels import Labels, labels_of
+from vswaplab.observe.state import DeviceState, ProcessState, PteState, SlotState, State
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+__all__ = ["Snapshot", "take_snapshot"]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All of a machine's swap at one instant; it does not change when the machine goes on."""
+
+    state: State
+    rmap: dict[swp_slot_t, tuple[int, bool]]
+    """For each allocated physical slot, what the device's rmap says: entry, cache-only bit."""
+    labels: Labels
+    device_rows: tuple[dict[str, Any], ...]
+    cluster_rows: tuple[dict[str, Any], ...]
+
+    @cached_property
+    def graph(self) -> nx.MultiDiGraph[Any]:
+        """The state as a graph, with the devices' own rmap; see `vswaplab.observe.graph`."""
+        return build_graph(self.state, self.rmap)
+
+    @cached_property
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """The state as rows: "ptes", "virtual_slots", "backings", "devices", "processes", "clusters", "rmap"."""
+        names = self.labels.processes
+        tables = self.state.tables()
+        return {
+            **tables,
+            "processes": [{**row, "name": names.get(row["pid"], "")} for row in tables["processes"]],
+            "devices": [dict(row) for row in self.device_rows],
+            "clusters": [dict(row) for row in self.cluster_rows],
+            "rmap": [
+                {"device": slot.type, "offset": slot.offset, "entry": entry, "cache_only": cache_only}
+                for slot, (entry, cache_only) in self.rmap.items()
+            ],
+        }
+
+
+def take_snapshot(machine: Any) -> Snapshot:
+    """Return the state of a machine of the virtual design, read off its live structures. O(pages + slots)."""
+    rmap = {
+        swp_slot_t(si.slot_base + offset): (si.rmap_get(offset), bool(si.rmap_is_cache_only(offset)))
+        for si in machine.devices
+        for offset in si.allocated_offsets().tolist()
+    }
+    return Snapshot(_state(machine), rmap, labels_of(machine), _device_rows(machine), _cluster_rows(machine))
+
+
+def _state(machine: Any) -> State:
+    return State(
+        ptes={
+            (pid, vpn): _pte(pte)
+            for pid, process in machine.processes.items()
+            for vpn, pte in process.mm.page_table.walk()
+        },
+        slots={entry: _slot(machine, entry) for entry in machine.swap.entries()},
+        devices={si.type: DeviceState(si.type, si.pages) for si in machine.devices},
+        processes={pid: ProcessState(pid, process.parent) for pid, process in machine.processes.items()},
+    )
+
+
+def _pte(pte: int) -> PteState:
+    if pte & PTE_PRESENT:
+        return PteState(True, 0, pte_to_frame(pte))
+    return PteState(False, int(pte_to_entry(pte)), 0)
+
+
+def _slot(machine: Any, entry: int) -> SlotState:
+    descriptor = machine.swap.lookup(entry)
+    handle = descriptor.slot if descriptor.type is Backing.SWAPFILE else descriptor.zswap_entry
+    return SlotState(
+        descriptor.type,
+        descriptor.swap_count,
+        descriptor.in_swapcache,
+        descriptor.memcgid,
+        int(handle or 0),
+        machine.zswap.entry(handle).length if descriptor.type is Backing.ZSWAP else 0,
+        descriptor.swap_cache.pointer if descriptor.swap_cache is not None else 0,
+        descriptor.shadow,
+    )
+
+
+def _device_rows(machine: Any) -> tuple[dict[str, Any], ...]:
+    return tuple(
+        {
+            "type": si.type,
+            "pages": si.pages,
+            "inuse_pages": si.inuse_pages,
+            "filename": str(si.device.name),
+            "prio": si.prio,
+        }
+        for si in machine.devices
+    )
+
+
+def _cluster_rows(machine: Any) -> tuple[dict[str, Any], ...]:
+    state_of = machine.swap.allocator.map.state
+    return tuple(
+        {"id": cluster.id, "order": cluster.order, "count": cluster.count, "state": state_of(cluster)}
+        for _, cluster in sorted(machine.swap.clusters.items())
+    )
