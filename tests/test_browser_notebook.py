@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -70,3 +72,14 @@ def test_stepper_moves_both_ways_and_comes_back(notebook: OpenNotebook) -> None:
 def test_console_is_clean_and_nothing_leaves_the_machine(notebook: OpenNotebook) -> None:
     assert notebook.tab.requests
     notebook.tab.check()
+
+
+def test_lab_is_set_to_ask_nobody_for_news_updates_or_extensions(lab: Lab) -> None:
+    with urllib.request.urlopen(f"{lab.url}/lab?token={lab.token}", timeout=10) as response:
+        page = response.read().decode()
+    found = re.search(r'id="jupyter-config-data" type="application/json">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    config = json.loads(found[1])
+    assert config["disabledExtensions"] == ["@jupyterlab/apputils-extension:announcements"]
+    assert config["news"] == {"disabled": True}
+    assert config["extensionManager"]["name"] == "read-only"

@@ -6,6 +6,7 @@ exceptions and every address requested; `Tab.check` asserts that there were no e
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -15,10 +16,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -128,10 +130,20 @@ class Lab:
         if self._process.poll() is not None:
             raise RuntimeError(f"JupyterLab stopped at its start:\n{self.log()}")
         try:
-            with urllib.request.urlopen(f"{self.url}/api/status?token={self.token}", timeout=5) as response:
-                return bool(response.status == 200)
+            self.ask("status")
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             return False
+        return True
+
+    def ask(self, what: str) -> Any:
+        """Return the server's answer to ``GET /api/<what>``."""
+        with urllib.request.urlopen(f"{self.url}/api/{what}?token={self.token}", timeout=5) as response:
+            return json.load(response)
+
+    def kernel_connected(self) -> bool:
+        """Return whether a kernel is idle and a notebook connected to it."""
+        kernels = [session["kernel"] for session in self.ask("sessions")]
+        return any(kernel["execution_state"] == "idle" and kernel["connections"] > 0 for kernel in kernels)
 
     def log(self) -> str:
         """Return what the server said."""
@@ -158,6 +170,8 @@ class OpenNotebook:
         self.page.goto(f"{lab.url}/lab/tree/{name}?reset&token={lab.token}")
         self.panel = self.page.locator(".jp-NotebookPanel")
         self.panel.locator(".jp-Cell").first.wait_for(timeout=START_SECONDS * 1000)
+        # The toolbar says idle before there is a kernel; cells run then would ask which kernel to take.
+        wait_until(lab.kernel_connected, "Starting a kernel", START_SECONDS)
         self.wait_idle()
 
     def status(self) -> str:
@@ -166,8 +180,14 @@ class OpenNotebook:
         return indicator.get_attribute("data-status") or "" if indicator.count() else ""
 
     def wait_idle(self, seconds: float = START_SECONDS) -> None:
-        """Wait until the kernel is there and has nothing to do."""
-        wait_until(lambda: self.status() == "idle", "Waiting for an idle kernel", seconds)
+        """Wait until the kernel has had nothing to do for a second."""
+        seen: deque[str] = deque(maxlen=5)
+
+        def stays_idle() -> bool:
+            seen.append(self.status())
+            return list(seen) == ["idle"] * 5
+
+        wait_until(stays_idle, "Waiting for an idle kernel", seconds)
 
     def run_all(self) -> None:
         """Run all cells and wait for the last."""
