@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,13 +20,20 @@ settings.register_profile("vswaplab", deadline=None, print_blob=True)
 settings.load_profile("vswaplab")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _jupyter_out_of_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Keep kernels and servers started by tests out of the user's own Jupyter and IPython folders."""
-    home = tmp_path_factory.mktemp("jupyter")
+    home = tempfile.TemporaryDirectory(prefix="vswaplab-jupyter-", ignore_cleanup_errors=True)
+    config.add_cleanup(home.cleanup)
     for variable in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
-        os.environ[variable] = str(home / variable.lower())
+        os.environ[variable] = str(Path(home.name) / variable.lower())
     os.environ["JUPYTER_CONFIG_PATH"] = str(ROOT / "tools" / "jupyter")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what nbmake collects, so that ``-m 'not notebook'`` leaves it out."""
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker("notebook")
 
 
 @pytest.fixture(scope="session")
