@@ -1,0 +1,206 @@
+"""Array forms of a swapfile's allocation and free: whole clusters at once, the same state afterwards.
+
+Most of what an allocation leaves behind is decided once per cluster: which cluster, which list, which hint. So
+`alloc_many` takes all that is left in the hinted cluster, or a row of free clusters whole, in one step each, and hands
+every other decision to the scalar form. `free_many` works out from the order of its slots in which order the scalar
+form would have moved the clusters.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from vswaplab.backends.swap_cluster import (
+    FULL,
+    NONFULL,
+    PMD_ORDER,
+    SWAPFILE_CLUSTER,
+    SWAPFILE_CLUSTER_SHIFT,
+)
+from vswaplab.backends.swap_maps import cluster_bits
+from vswaplab.entry import U64
+from vswaplab.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from vswaplab.backends.swap_globals import PercpuCluster
+    from vswaplab.backends.swap_info import SwapFile
+
+__all__ = ["alloc_many", "free_many", "take_clusters", "take_hinted"]
+
+_I64 = npt.NDArray[np.int64]
+_WORDS = SWAPFILE_CLUSTER // 64
+_ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+_NONE: U64 = np.empty(0, np.uint64)
+
+
+def alloc_many(si: SwapFile, nr: int, order: int, cpu: int) -> U64:
+    """Allocate up to `nr` runs on one device; see `SwapFile.alloc_many`."""
+    hint = si.hint(cpu)
+    taken: list[U64] = []
+    left = nr
+    while left > 0:
+        got = take_hinted(si, hint, left, order)
+        if not len(got):
+            got = take_clusters(si, hint, left, order)
+        if not len(got):
+            offset = si.alloc(order, cpu)
+            if not offset:
+                break
+            got = np.array([offset], np.uint64)
+        taken.append(got)
+        left -= len(got)
+    return np.concatenate(taken) if taken else _NONE
+
+
+def take_hinted(si: SwapFile, hint: PercpuCluster, nr: int, order: int) -> U64:
+    """Allocate up to `nr` runs behind the hint, in its cluster; none if the scalar form has to decide."""
+    start = hint.offset[order]
+    cluster = start >> SWAPFILE_CLUSTER_SHIFT
+    if hint.device[order] is not si or not si.writeok or not si._usable(cluster, order) or _may_reclaim(si):
+        return _NONE
+    words = si.allocated.rows[cluster * _WORDS : (cluster + 1) * _WORDS]
+    bad = si.bad_map.rows[cluster * _WORDS : (cluster + 1) * _WORDS]
+    size, base = 1 << order, cluster << SWAPFILE_CLUSTER_SHIFT
+    free = np.flatnonzero(~cluster_bits(words | bad).reshape(-1, size).any(axis=1)) * size
+    runs = free[free >= start - base][:nr]
+    if not len(runs):
+        return _NONE
+    chosen = np.zeros((SWAPFILE_CLUSTER // size, size), np.bool_)
+    chosen[runs // size] = True
+    words |= np.packbits(chosen.ravel(), bitorder="little").view(np.uint64)
+    si._account(cluster, order, len(runs) * size, base + int(runs[-1]) + size, hint)
+    return (runs + base).astype(np.uint64)
+
+
+def _may_reclaim(si: SwapFile) -> bool:
+    """Tell whether, within a cluster from now, swap may be more than half full and so cache-only slots worth a look."""
+    if not si.cache_only_pages or si.shared.reclaim_slot is None:
+        return False
+    return (si.shared.free_pages - SWAPFILE_CLUSTER) * 2 < si.shared.total_pages
+
+
+def take_clusters(si: SwapFile, hint: PercpuCluster, nr: int, order: int, limit: int | None = None) -> U64:
+    """Fill free clusters whole, up to `nr` runs (and `limit` clusters); none if the scalar form has to decide.
+
+    It has to while the hint or a nonfull cluster comes first, and for the last, partly filled cluster.
+    """
+    wanted = nr >> (SWAPFILE_CLUSTER_SHIFT - order)
+    if limit is not None:
+        wanted = min(wanted, limit)
+    lists = si.lists
+    if not wanted or not si.writeok or hint.device[order] is si or (order and not si.block):
+        return _NONE
+    if not si.discard and order < PMD_ORDER and lists.nonfull[order]:
+        return _NONE
+    clusters = lists.take_free(wanted)
+    if not len(clusters):
+        return _NONE
+    si.allocated.rows.reshape(-1, _WORDS)[clusters] = _ALL
+    lists.count_arena.rows[clusters] = SWAPFILE_CLUSTER
+    lists.order_arena.rows[clusters] = order
+    lists.state_arena.rows[clusters] = FULL
+    lists.full.update(dict.fromkeys(clusters.tolist()))
+    si.inuse_pages += len(clusters) * SWAPFILE_CLUSTER
+    if si.inuse_pages == si.pages:
+        si.shared.avail.remove(si)
+    hint.drop(order)
+    starts = (clusters << SWAPFILE_CLUSTER_SHIFT)[:, None] + np.arange(0, SWAPFILE_CLUSTER, 1 << order)
+    return starts.ravel().astype(np.uint64)
+
+
+def free_many(si: SwapFile, offsets: U64) -> None:
+    """Free distinct slots of one device; see `SwapFile.free_many`."""
+    if not len(offsets):
+        return
+    at = np.ascontiguousarray(offsets, np.uint64).view(np.int64)
+    if at.min() <= 0 or at.max() >= si.max:
+        raise _not_allocated(si, at)
+    touched, freed, first, last = _by_cluster(at)
+    _require_allocated(si, at, touched[freed == SWAPFILE_CLUSTER])
+    lists = si.lists
+    left = lists.count_arena.rows[touched] - freed
+    emptied = left == 0
+    if si.cache_only_pages:
+        si.cache_only_pages -= int(np.count_nonzero(si.rmap.rows[at] >> np.uint64(63)))
+    _clear_bits(si, at, touched, emptied)
+    lists.count_arena.rows[touched] = left
+    # The scalar form moves a cluster to nonfull at its first slot, unless it is there, and off it again at its last.
+    for cluster in touched[~emptied][np.argsort(first[~emptied])].tolist():
+        if lists.state[cluster] != NONFULL:
+            lists.move(cluster, NONFULL)
+    for cluster in touched[emptied][np.argsort(last[emptied])].tolist():
+        lists.move(cluster, si.empty_state)
+    lists.order_arena.rows[touched[emptied]] = 0
+    si.uncount_device(len(at))
+
+
+def _not_allocated(si: SwapFile, at: _I64) -> InvalidArgument:
+    return InvalidArgument(f"Not all {len(at)} slots of device {si.type} are allocated and distinct; free a slot once.")
+
+
+def _require_allocated(si: SwapFile, at: _I64, whole: _I64) -> None:
+    """Refuse slots that are free or given twice. `whole`: the clusters of which 512 slots are given, so every one."""
+    if not _distinct(at) or (si.allocated.rows.reshape(-1, _WORDS)[whole] != _ALL).any():
+        raise _not_allocated(si, at)
+    if len(whole) * SWAPFILE_CLUSTER < len(at):
+        rest = at[~_among(at >> SWAPFILE_CLUSTER_SHIFT, whole)] if len(whole) else at
+        words = si.allocated.rows[rest >> 6] >> (rest & 63).view(np.uint64)
+        if not (words & np.uint64(1)).all():
+            raise _not_allocated(si, at)
+
+
+def _distinct(at: _I64) -> bool:
+    if bool((at[1:] > at[:-1]).all()):
+        return True
+    low, high = int(at.min()), int(at.max())
+    if high - low > 16 * len(at):
+        return len(np.unique(at)) == len(at)
+    seen = np.zeros(high - low + 1, np.bool_)
+    seen[at - low] = True
+    return int(np.count_nonzero(seen)) == len(at)
+
+
+def _by_cluster(at: _I64) -> tuple[_I64, _I64, _I64, _I64]:
+    """Return the clusters of slots `at`, in order; of each the number of slots, its first and last place in `at`."""
+    clusters = at >> SWAPFILE_CLUSTER_SHIFT
+    starts = np.flatnonzero(np.diff(clusters, prepend=-1))
+    run, length = clusters[starts], np.diff(starts, append=len(at))
+    low, span = int(run.min()), int(run.max()) - int(run.min()) + 1
+    if span > 4 * len(run) + 1024:
+        touched, index = np.unique(run, return_inverse=True)
+    else:
+        touched, index = np.arange(low, low + span), run - low
+    freed = np.bincount(index, weights=length, minlength=len(touched)).astype(np.int64)
+    first, last = np.zeros((2, len(touched)), np.int64)
+    # Of several values assigned to one place the last one stays.
+    last[index] = starts
+    first[index[::-1]] = starts[::-1]
+    some = freed > 0
+    return touched[some], freed[some], first[some], last[some]
+
+
+def _clear_bits(si: SwapFile, at: _I64, touched: _I64, emptied: npt.NDArray[np.bool_]) -> None:
+    """Clear rmap words, then bits: those of emptied clusters whole, a row of neighbours at a time."""
+    gone = touched[emptied]
+    if len(gone) < len(touched):
+        kept = at[~_among(at >> SWAPFILE_CLUSTER_SHIFT, gone)]
+        si.rmap.rows[kept] = 0
+        # The bits are set and distinct, so subtracting them clears them (and is the faster by far).
+        np.subtract.at(si.allocated.rows, kept >> 6, np.uint64(1) << (kept & 63).view(np.uint64))
+    breaks = np.flatnonzero(np.diff(gone, prepend=-2) != 1)
+    for begin, end in zip(breaks.tolist(), [*breaks[1:].tolist(), len(gone)], strict=True):
+        cluster, nr = int(gone[begin]), end - begin
+        si.rmap.release(cluster << SWAPFILE_CLUSTER_SHIFT, nr << SWAPFILE_CLUSTER_SHIFT)
+        si.allocated.rows[cluster * _WORDS : (cluster + nr) * _WORDS] = 0
+
+
+def _among(clusters: _I64, gone: _I64) -> npt.NDArray[np.bool_]:
+    """Tell for each cluster whether it is one of `gone`, which is sorted."""
+    if not len(gone):
+        return np.zeros(len(clusters), np.bool_)
+    place = np.minimum(np.searchsorted(gone, clusters), len(gone) - 1)
+    found: npt.NDArray[np.bool_] = gone[place] == clusters
+    return found
