@@ -61,7 +61,7 @@ def pack_header(header: SwapHeader, name: str) -> bytes:
 
 
 def parse_header(page: bytes, pages: int, name: str) -> SwapHeader:
-    """Return what page 0 of a device of `pages` pages says; InvalidArgument when it is no header or says what can't be."""
+    """Return what page 0 of a device of `pages` pages says; InvalidArgument if it can't be meant."""
     if page[_SIGNATURE_AT:] != SWAP_SIGNATURE:
         raise InvalidArgument(
             f"{name} is not a swap file; it lacks the signature SWAPSPACE2. Run mkswap on it, or give another path."
@@ -90,6 +90,4 @@ def _check_bad_pages(bad: tuple[int, ...], last_page: int, name: str) -> None:
         raise InvalidArgument(f"{len(bad)} bad pages are too many for {name}; a header holds at most {MAX_BADPAGES}.")
     for page in bad:
         if not 0 < page <= last_page:
-            raise InvalidArgument(
-                f"Page {page} of {name} can't be bad; bad pages are 1 to {last_page}, never the header."
-            )
+            raise InvalidArgument(f"Page {page} of {name} can't be marked bad; give 1 to {last_page}, not the header.")
