@@ -42,7 +42,7 @@ $(READY): pyproject.toml requirements.lock
 
 lab: setup  ## open JupyterLab on the first notebook (LAB_ARGS="--no-browser --port 9000")
 	@JUPYTER_CONFIG_PATH=$(CURDIR)/tools/jupyter exec $(BIN)/jupyter lab $(AS_ROOT) \
-	  --ServerApp.root_dir=$(CURDIR) $(LAB_ARGS) $(FIRST_NOTEBOOK)
+	  --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/$(FIRST_NOTEBOOK) $(LAB_ARGS)
 
 test: lint chromium  ## lint, then all tests: library, notebooks, browser (TEST_ARGS="-k swapoff")
 	@$(BIN)/python -m pytest $(TEST_ARGS)
