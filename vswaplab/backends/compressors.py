@@ -1,13 +1,13 @@
 """Compressors, by the kernel's names.
 
 Each is the algorithm the kernel's crypto layer has under the same name, through a Python library, so that sizes are
-real. How near they come to the kernel's was measured page by page on the mixes of `vswaplab.workloads.corpus`:
+real. How near they come to the kernel's, on the made pages of `vswaplab.workloads.corpus`:
 
 ========== ===================== ==============================================================================
 name       library               sizes against the kernel's
 ========== ===================== ==============================================================================
-zstd       ``zstandard``         level 3, the kernel's default; frame with content size, without checksum
-lz4        ``cramjam``           a raw block: the same on most pages, 0.006 % less in all on text
+zstd       ``zstandard``         reported the same (data/kernel/README.md); level 3, content size, no checksum
+lz4        ``cramjam``           a raw block: the same for eight kinds of page, 0.006 % less for text
 lzo        ``python-lzo``        within 0.3 %; an optional extra (GPL, built from source against liblzo2)
 lzo-rle    ``python-lzo``        no library has it; lzo stands in and a warning says so
 deflate    ``zlib``              raw, window of 2 KiB, as the crypto layer asks for [BACKGROUND]
@@ -18,7 +18,7 @@ A compressor keeps state between calls and belongs to one thread: `get_compresso
 >>> lz4 = get_compressor("lz4")
 >>> packed = lz4.compress(b"page " * 819 + b"!")
 >>> len(packed), bytes(lz4.decompress(packed)[-6:])
-(32, b'page !')
+(30, b'page !')
 """
 
 from __future__ import annotations
@@ -43,12 +43,20 @@ Bytes = bytes | bytearray | memoryview
 class Compressor(Protocol):
     """Compresses pages. `compress` and `decompress` are attributes so that a library's own function can stand there."""
 
-    name: str
-    """The kernel's name of the algorithm."""
-    compress: Callable[[Bytes], Any]
-    """Page to a bytes-like object of the library's own, valid as long as it is kept."""
-    decompress: Callable[[Bytes], bytes | bytearray]
-    """Compressed bytes to a page of 4,096 bytes; DeviceIOError when they don't hold one."""
+    @property
+    def name(self) -> str:
+        """The kernel's name of the algorithm."""
+        ...
+
+    @property
+    def compress(self) -> Callable[[Bytes], Any]:
+        """Page to a bytes-like object, perhaps of the library's own kind."""
+        ...
+
+    @property
+    def decompress(self) -> Callable[[Bytes], bytes | bytearray]:
+        """Compressed bytes to a page of 4,096 bytes, the caller's to keep; DeviceIOError when they don't hold one."""
+        ...
 
 
 class _Codec:
@@ -130,12 +138,12 @@ class _Lzo(_Codec):
         self._lzo = lzo
 
     def compress(self, data: Bytes) -> bytes:
-        packed: bytes = self._lzo.compress(data, 1, False)
+        packed: bytes = self._lzo.compress(bytes(data), 1, False)
         return packed
 
     def decompress(self, data: Bytes) -> bytes:
         try:
-            page: bytes = self._lzo.decompress(data, False, PAGE_SIZE)
+            page: bytes = self._lzo.decompress(bytes(data), False, PAGE_SIZE)
         except self._lzo.error as error:
             raise self._damaged() from error
         if len(page) != PAGE_SIZE:
