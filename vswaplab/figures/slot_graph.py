@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
@@ -212,7 +213,7 @@ def _heading_trace(scene: Scene, theme: Theme) -> dict[str, Any]:
         beside = heading.side == "left"
         rows["x"].append(heading.x - (36 if beside else 0 if heading.side == "end" else scene.layout.mark / 2))
         rows["y"].append(heading.y + 14)
-        rows["text"].append(f"<b>{heading.text}</b><br>{heading.note}")
+        rows["text"].append(f"<b>{escape(heading.text)}</b><br>{escape(heading.note)}")
         rows["textposition"].append("middle right" if heading.side == "over" else "middle left")
     return {
         **rows,

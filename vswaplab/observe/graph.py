@@ -70,15 +70,21 @@ def build_graph(state: State, rmap: Rmap | None = None) -> nx.MultiDiGraph[Any]:
         if pte.present:
             graph.add_edge(node, _add_folio(graph, pte.pfn), kind="pte")
         else:
-            if ("vslot", pte.entry) not in graph:  # a dangling PTE: draw it, so that it can be seen
-                _add(graph, ("vslot", pte.entry), str(pte.entry), entry=pte.entry, **_where(pte.entry), backing=None)
-            graph.add_edge(node, ("vslot", pte.entry), kind="pte")
+            graph.add_edge(node, _slot_node(graph, pte.entry), kind="pte")
     return graph
 
 
 def _add(graph: nx.MultiDiGraph[Any], node: tuple[Any, ...], label: str, **attributes: Any) -> None:
     kind = str(node[0])
     graph.add_node(node, kind=kind, label=label, column=COLUMNS[kind], **attributes)
+
+
+def _slot_node(graph: nx.MultiDiGraph[Any], entry: int) -> tuple[Any, ...]:
+    """Return the node of a virtual slot; one that is not allocated is added, so that what dangles can be seen."""
+    node = ("vslot", entry)
+    if node not in graph:
+        _add(graph, node, str(entry), entry=entry, **_where(entry), backing=None)
+    return node
 
 
 def _where(entry: int) -> dict[str, int]:
@@ -151,7 +157,7 @@ def _add_rmap(graph: nx.MultiDiGraph[Any], word: swp_slot_t, entry: int, cache_o
         cache_only=cache_only,
     )
     if entry:
-        graph.add_edge(node, ("vslot", entry), kind="rmap")
+        graph.add_edge(node, _slot_node(graph, entry), kind="rmap")
 
 
 def _derived(state: State) -> dict[swp_slot_t, tuple[int, bool]]:

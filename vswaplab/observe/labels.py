@@ -34,7 +34,7 @@ class Labels:
 
 def labels_of(machine: Any) -> Labels:
     """Return the names a machine knows; none for anything else, such as a bare trace."""
-    swap = getattr(machine, "swap", None)
+    swap: Any = getattr(machine, "swap", None)
     clusters = getattr(swap, "clusters", {})
     return Labels(
         {pid: str(process.name) for pid, process in getattr(machine, "processes", {}).items()},

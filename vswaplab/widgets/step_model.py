@@ -106,8 +106,9 @@ class StepModel:
         for record in self.trace:
             if record.event is Event.PTE_MAP and (record.pid, record.vpn) in ptes:
                 pfns.add(record.value)
-            elif record.entry in entries and record.event is Event.BACKING:
+            elif record.entry in entries and record.event is Event.BACKING and record.new is Backing.SWAPFILE:
                 slots.add(record.slot)
+            elif record.entry in entries and record.event is Event.BACKING:
                 zero |= record.new is Backing.ZERO
             elif record.entry in entries and record.event is Event.CACHE_ADD and record.value:
                 pfns.add(folio_pfn(record.value))

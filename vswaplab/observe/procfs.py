@@ -1,0 +1,159 @@
+"""Text in the kernel's own formats: /proc/swaps, /proc/meminfo, /proc/vmstat and debugfs.
+
+Only lines are printed for which the model has something to count; those it has stand in the kernel's order and columns
+[BACKGROUND: fs/proc, mm/vmstat.c]. debugfs names are those of section 4.4 of docs/facts.md and of [S10].
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vswaplab.errors import NotFound
+from vswaplab.units import PAGE_SHIFT
+
+__all__ = ["DEBUGFS_FILES", "PROCFS_FILES", "debugfs", "procfs"]
+
+_KIB_SHIFT = PAGE_SHIFT - 10
+_FILENAME_WIDTH = 40
+_TWO_TABS_BELOW = 10_000_000  # KiB: wider numbers take the room of a tab
+_HEADING = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+_ESCAPES = {ord(" "): "\\040", ord("\t"): "\\011", ord("\n"): "\\012", ord("\\"): "\\134"}
+
+_ZSWAP_FILES = (
+    "decompress_fail",
+    "pool_limit_hit",
+    "pool_total_size",
+    "reject_alloc_fail",
+    "reject_compress_fail",
+    "reject_compress_poor",
+    "reject_kmemcache_fail",
+    "reject_reclaim_fail",
+    "stored_incompressible_pages",
+    "stored_pages",
+    "written_back_pages",
+)
+_VSWAP_FILES = ("alloc_reject", "used")
+
+DEBUGFS_FILES = (*(f"vswap/{name}" for name in _VSWAP_FILES), *(f"zswap/{name}" for name in _ZSWAP_FILES))
+"""Files below /sys/kernel/debug."""
+
+_EVENTS = (
+    "pswpin",
+    "pswpout",
+    "pgactivate",
+    "pgdeactivate",
+    "pgfault",
+    "pgmajfault",
+    "pgrefill",
+    "pgsteal_direct",
+    "pgscan_direct",
+    "pgscan_anon",
+    "pgsteal_anon",
+    "thp_fault_alloc",
+    "thp_swpout",
+    "thp_swpout_fallback",
+    "swap_ra",
+    "swap_ra_hit",
+    "swpin_zero",
+    "swpout_zero",
+    "zswpin",
+    "zswpout",
+    "zswpwb",
+)
+_COUNTED_AS = {
+    "pgsteal_direct": "pgsteal",
+    "pgsteal_anon": "pgsteal",
+    "pgscan_direct": "pgscan",
+    "pgscan_anon": "pgscan",
+}
+"""All pages here are anonymous, and all reclaim is direct: there is no kswapd."""
+
+
+def procfs(machine: Any, name: str) -> str:
+    """Return what ``/proc/<name>`` reads; NotFound if there is no such file here."""
+    reader = _READERS.get(name)
+    if reader is None:
+        raise NotFound(f"There is no /proc/{name} here; there is {', '.join(PROCFS_FILES)}.")
+    return str(reader(machine))
+
+
+def debugfs(machine: Any, name: str) -> str:
+    """Return what ``/sys/kernel/debug/<name>`` reads: a number and a newline; NotFound if there is none."""
+    if name not in DEBUGFS_FILES:
+        raise NotFound(f"There is no debugfs file {name!r} here; there is {', '.join(DEBUGFS_FILES)}.")
+    room, _, file = name.partition("/")
+    if room == "zswap":
+        if machine.zswap is None:
+            raise NotFound("zswap is off, so it has no debugfs files; make the Machine with zswap=dict(...).")
+        return f"{int(machine.zswap.debugfs(file))}\n"
+    if not hasattr(machine.swap, file):
+        raise NotFound(f"The {machine.swap.design} design has no virtual swap slots, so there is no {name}.")
+    return f"{getattr(machine.swap, file)}\n"
+
+
+def _swaps(machine: Any) -> str:
+    """One line for each swapfile, in the order they were swapped on; sizes in KiB."""
+    return _HEADING + "".join(_swaps_line(si) for si in machine.devices)
+
+
+def _swaps_line(si: Any) -> str:
+    # memory-backed devices stand for brd's ram disks
+    path = si.device.path.translate(_ESCAPES) if si.device.path else f"/dev/ram{si.type}"
+    kind = "file\t" if si.device.path else "partition"
+    size, used = si.pages << _KIB_SHIFT, si.inuse_pages << _KIB_SHIFT
+    gap = " " * max(1, _FILENAME_WIDTH - len(path))
+    after_size, after_used = ("\t\t" if number < _TWO_TABS_BELOW else "\t" for number in (size, used))
+    return f"{path}{gap}{kind}\t{size}{after_size}{used}{after_used}{si.prio}\n"
+
+
+def _meminfo(machine: Any) -> str:
+    pages = _pages(machine)
+    kib: dict[str, int] = {
+        "MemTotal": machine.ram_pages << _KIB_SHIFT,
+        "MemFree": machine.free_pages << _KIB_SHIFT,
+        # there is no page cache to be had for the asking, so what is free is what is available
+        "MemAvailable": machine.free_pages << _KIB_SHIFT,
+        "SwapCached": pages["nr_swapcached"] << _KIB_SHIFT,
+        "Active": pages["nr_active_anon"] << _KIB_SHIFT,
+        "Inactive": pages["nr_inactive_anon"] << _KIB_SHIFT,
+        "Active(anon)": pages["nr_active_anon"] << _KIB_SHIFT,
+        "Inactive(anon)": pages["nr_inactive_anon"] << _KIB_SHIFT,
+        "SwapTotal": sum(si.pages for si in machine.devices) << _KIB_SHIFT,
+        "SwapFree": sum(si.pages - si.inuse_pages for si in machine.devices) << _KIB_SHIFT,
+    }
+    if machine.zswap is not None:
+        kib["Zswap"] = int(machine.zswap.debugfs("pool_total_size")) >> 10
+        kib["Zswapped"] = int(machine.zswap.debugfs("stored_pages")) << _KIB_SHIFT
+    kib["AnonPages"] = pages["nr_anon_pages"] << _KIB_SHIFT
+    kib["PageTables"] = pages["nr_page_table_pages"] << _KIB_SHIFT
+    return "".join(f"{name + ':':<16}{value:8d} kB\n" for name, value in kib.items())
+
+
+def _vmstat(machine: Any) -> str:
+    root = machine.root_memcg
+    lines = {
+        **_pages(machine),
+        **{event: root.events.get(_COUNTED_AS.get(event, event), 0) for event in _EVENTS},
+    }
+    return "".join(f"{name} {value}\n" for name, value in lines.items())
+
+
+def _pages(machine: Any) -> dict[str, int]:
+    """Return the page counts of /proc/vmstat, in its order, with the working set's events among them as there."""
+    root = machine.root_memcg
+    return {
+        "nr_free_pages": machine.free_pages,
+        "nr_inactive_anon": root.stat("inactive_anon") >> PAGE_SHIFT,
+        "nr_active_anon": root.stat("active_anon") >> PAGE_SHIFT,
+        "workingset_refault_anon": root.stat("workingset_refault_anon"),
+        "workingset_activate_anon": root.stat("workingset_activate_anon"),
+        "workingset_restore_anon": root.stat("workingset_restore_anon"),
+        "nr_anon_pages": root.stat("anon") >> PAGE_SHIFT,
+        "nr_page_table_pages": sum(process.mm.page_table.nr_tables for process in machine.processes.values()),
+        "nr_swapcached": root.stat("swapcached") >> PAGE_SHIFT,
+    }
+
+
+_READERS = {"meminfo": _meminfo, "swaps": _swaps, "vmstat": _vmstat}
+PROCFS_FILES = tuple(_READERS)
+"""Files below /proc."""
