@@ -1,0 +1,80 @@
+"""Allocation: a folio within the limits of the machine and of memory cgroups, by direct reclaim if need be.
+
+Out of memory is an error that says what is full, never a loop: reclaim is repeated only as long as it makes the
+memory in use shrink. Pages that merely move from a folio into the compressed pool, at full size, are no progress.
+"""
+
+from __future__ import annotations
+
+from vswaplab.errors import NoMemory
+from vswaplab.mm.folio import Folio
+from vswaplab.mm.memcg import Memcg
+from vswaplab.mm.reclaim import SWAP_CLUSTER_MAX, Reclaim
+from vswaplab.units import PAGE_SHIFT, format_size
+
+__all__ = ["MAX_RECLAIM_RETRIES", "Allocation"]
+
+MAX_RECLAIM_RETRIES = 16
+"""Rounds of direct reclaim without progress before it is given up [BACKGROUND]."""
+_MAX_IDLE_ROUNDS = 2
+"""Rounds that free nothing at all: the first may have had references to clear, the second had none."""
+
+
+class Allocation(Reclaim):
+    """Folios for faults."""
+
+    def _fits(self, nr: int, memcg: Memcg) -> bool:
+        """Whether `nr` pages are there for a cgroup without reclaim."""
+        return self.used_pages + nr <= self.ram_pages and memcg.over_limit(nr) is None
+
+    def _alloc_folio(self, order: int, memcg: Memcg, retries: int = MAX_RECLAIM_RETRIES) -> Folio:
+        """Return a folio of zeros charged to `memcg`, with one reference: the caller's.
+
+        NoMemory when `retries` rounds of reclaim in a row have made no progress; then nothing has changed but what
+        reclaim has moved.
+        """
+        nr = 1 << order
+        while (full := memcg.over_limit(nr)) is not None:
+            full.count("max")
+            self._make_room(nr, full, memcg, retries)
+        if self.used_pages + nr > self.ram_pages:
+            self._make_room(nr, self.root_memcg, memcg, retries)
+        folio = self._new_folio(order, memcg)
+        folio.refcount = 1
+        return folio
+
+    def _make_room(self, nr: int, full: Memcg, memcg: Memcg, retries: int) -> None:
+        """Reclaim below `full` (the root: in the whole machine) until `nr` more pages fit; NoMemory if they won't."""
+        best, left, idle = self._usage(full), retries, 0
+        while best + nr > self._limit(full):
+            freed = self._try_to_free_pages(max(nr, SWAP_CLUSTER_MAX), full)
+            usage = self._usage(full)
+            if usage < best:
+                best, left, idle = usage, retries, 0
+                continue
+            idle = 0 if freed else idle + 1
+            left -= 1
+            if left <= 0 or idle >= _MAX_IDLE_ROUNDS:
+                memcg.count("oom")
+                raise NoMemory(self._out_of_memory(nr, full))
+
+    def _usage(self, memcg: Memcg) -> int:
+        return self.used_pages if memcg is self.root_memcg else memcg.usage_pages
+
+    def _limit(self, memcg: Memcg) -> int:
+        return self.ram_pages if memcg.max is None else memcg.max >> PAGE_SHIFT
+
+    def _out_of_memory(self, nr: int, full: Memcg) -> str:
+        what = "the machine" if full is self.root_memcg else f"memory cgroup {full.path}"
+        knob = "ram" if full is self.root_memcg else "memory.max"
+        usage, limit = self._usage(full), format_size(self._limit(full) << PAGE_SHIFT)
+        pool = self.zswap.pool_pages if self.zswap is not None else 0
+        held = f"{usage} pages of {limit} in use" + (f", the zswap pool holds {pool}" if pool else "")
+        room = self.devices.free_pages
+        if room:
+            way = f"what is left can't be swapped out ({room} slots are free)"
+            advice = f"give more {knob}, or raise what keeps pages in (memory.swap.max, memory.zswap.max, writeback)"
+        else:
+            way = "there is no free swap slot"
+            advice = f"swap on another device, give more {knob}, or unmap something"
+        return f"Out of memory: {nr} more page{'s' * (nr > 1)} for {what}, {held}, and {way}; {advice}."

@@ -1,0 +1,163 @@
+"""Invariants of the machine, each by name: page tables against folios, references, LRU lists, accounts.
+
+`check_machine` first has the swap layer, the devices and zswap check themselves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from vswaplab.entry import PTE_PRESENT, PTE_WRITE, pte_to_entry, pte_to_frame
+from vswaplab.errors import InvariantError, NotFound
+
+if TYPE_CHECKING:
+    from vswaplab.mm.folio import Folio
+    from vswaplab.mm.machine import Machine
+    from vswaplab.mm.memcg import Memcg
+    from vswaplab.mm.process import Process
+
+__all__ = ["check_machine"]
+
+
+def _hold(rule: bool, invariant: str, detail: str) -> None:
+    if not rule:
+        raise InvariantError(invariant, detail)
+
+
+def check_machine(machine: Machine) -> None:
+    """Check every invariant; InvariantError names the first one broken. O(PTEs + folios + slots)."""
+    machine.swap.check()
+    machine.devices.check()
+    if machine.zswap is not None:
+        machine.zswap.check()
+    holders: Counter[int] = Counter()
+    maps: Counter[int] = Counter()
+    for pid, process in machine.processes.items():
+        _hold(process.alive and process.pid == pid, "process-lives", repr(process))
+        _check_page_table(machine, process, holders, maps)
+    _check_entries(machine, holders)
+    _check_frames(machine, maps)
+    _check_accounts(machine)
+
+
+def _check_page_table(machine: Machine, process: Process, holders: Counter[int], maps: Counter[int]) -> None:
+    table = process.mm.page_table
+    _check_tables(process)
+    for vpn, pte in table.walk():
+        name = f"PTE of page {vpn:#x} of process {process.pid}"
+        _hold(process.mm.find(vpn) is not None, "pte-within-a-region", name)
+        if not pte & PTE_PRESENT:
+            holders[pte_to_entry(pte)] += 1
+            continue
+        frame = pte_to_frame(pte)
+        folio = machine.frames.get(frame)
+        _hold(folio is not None, "pte-maps-a-live-frame", f"{name} maps frame {frame:#x}")
+        assert folio is not None
+        index = folio.mapped.get((process.pid, vpn))
+        _hold(index == frame - folio.pfn, "folio-knows-its-ptes", f"{name} maps page {frame - folio.pfn} of {folio!r}")
+        _hold(folio.uptodate, "mapped-folio-is-uptodate", f"{name} maps {folio!r}")
+        maps[id(folio)] += 1
+        if pte & PTE_WRITE:
+            ours = folio is not machine.zero_folio and folio.mapcount(frame - folio.pfn) == 1
+            _hold(ours, "writable-pte-is-alone", f"{name} may write {folio!r}")
+
+
+def _check_tables(process: Process) -> None:
+    """Each table holds something, and `nr_tables` is their number."""
+    table = process.mm.page_table
+    leaves = [base for base, ptes in table.leaves() if ptes.any()]
+    held = {(shift, base >> shift) for base in leaves for shift in (9, 18, 27)}
+    detail = f"process {process.pid} counts {table.nr_tables} tables, its PTEs need {len(held) + 1}"
+    _hold(table.nr_tables == len(held) + 1, "page-tables-counted", detail)
+    vmas = process.mm.vmas
+    apart = all(first.end <= second.start for first, second in pairwise(vmas))
+    _hold(apart, "regions-sorted-and-apart", f"process {process.pid}: {vmas}")
+
+
+def _check_entries(machine: Machine, holders: Counter[int]) -> None:
+    """swap_count of every entry is the number of PTEs that hold it; no PTE holds an entry that is not there."""
+    for entry, nr in holders.items():
+        try:
+            count = machine.swap.lookup(entry).swap_count
+        except NotFound:
+            raise InvariantError("no-pte-holds-a-freed-entry", f"{nr} PTEs hold entry {entry}") from None
+        _hold(count == nr, "swap-count-is-holders", f"entry {entry}: swap_count {count}, held by {nr} PTEs")
+    swap: Any = machine.swap
+    total = sum(swap.lookup(entry).swap_count for entry in swap.entries())
+    _hold(total == holders.total(), "every-count-has-a-pte", f"counts sum to {total}, PTEs are {holders.total()}")
+
+
+def _check_frames(machine: Machine, maps: Counter[int]) -> None:
+    for frame, folio in machine.frames.items():
+        if frame != folio.pfn:
+            within = folio.pfn <= frame < folio.pfn + folio.nr_pages and machine.frames.get(folio.pfn) is folio
+            _hold(within, "frame-within-its-folio", f"frame {frame:#x} belongs to {folio!r}")
+            continue
+        mapped = len(folio.mapped)
+        _hold(maps[id(folio)] == mapped, "folio-mappings-exist", f"{folio!r}: {maps[id(folio)]} PTEs map it")
+        references = mapped + (folio.nr_pages if folio.in_swapcache else 0)
+        _hold(folio.refcount == references, "refcount", f"{folio!r} should have {references} references")
+        if folio is machine.zero_folio:
+            _hold(not any(folio.data), "zero-page-is-zero", "somebody wrote to the zero page")
+            continue
+        _hold(references > 0, "unreferenced-folio-is-freed", repr(folio))
+        _hold(not folio.locked and not folio.writeback, "folio-at-rest", f"{folio!r} is locked between operations")
+        _check_cached(machine, folio)
+
+
+def _check_cached(machine: Machine, folio: Folio) -> None:
+    """A clean folio of the swap cache has a good copy elsewhere; each entry knows its folio."""
+    if not folio.in_swapcache:
+        _hold(folio.swap == 0, "no-entry-outside-the-swap-cache", repr(folio))
+        return
+    for i in range(folio.nr_pages):
+        found = machine.swap.swap_cache_get_folio(folio.swap + i)
+        _hold(found is folio, "swap-cache-points-back", f"entry {folio.swap + i} of {folio!r} leads to {found!r}")
+
+
+def _check_accounts(machine: Machine) -> None:
+    folios = {id(folio): folio for folio in machine.frames.values() if folio is not machine.zero_folio}
+    pages = sum(folio.nr_pages for folio in folios.values())
+    _hold(machine.folio_pages == pages, "folio-pages", f"counted {machine.folio_pages}, there are {pages}")
+    _hold(len(machine.frames) == pages + 1, "frames-in-use", f"{len(machine.frames)} frames for {pages} pages")
+    listed: set[int] = set()
+    for memcg in machine.root_memcg.subtree():
+        _check_lru(memcg, listed)
+    _hold(
+        listed == folios.keys(), "every-folio-is-listed-once", f"{len(folios)} folios, {len(listed)} on the LRU lists"
+    )
+    _check_charges(machine, list(folios.values()))
+
+
+def _check_lru(memcg: Memcg, listed: set[int]) -> None:
+    lruvec = memcg.lruvec
+    for active, folios, counted in (
+        (False, lruvec.inactive, lruvec.nr_inactive),
+        (True, lruvec.active, lruvec.nr_active),
+    ):
+        for folio in folios:
+            _hold(id(folio) not in listed, "every-folio-is-listed-once", f"{folio!r} is listed twice")
+            listed.add(id(folio))
+            rule = folio.on_lru and folio.active == active and folio.memcg is memcg
+            _hold(rule, "folio-on-its-own-list", f"{folio!r} is on a list of {memcg.path}")
+        pages = sum(folio.nr_pages for folio in folios)
+        _hold(pages == counted, "lru-size", f"{memcg.path}: counted {counted}, there are {pages}")
+
+
+def _check_charges(machine: Machine, folios: list[Folio]) -> None:
+    charged: Counter[int] = Counter()
+    for folio in folios:
+        assert folio.memcg is not None
+        for memcg in folio.memcg.lineage():
+            charged[memcg.id] += folio.nr_pages
+    for memcg in machine.memcgs:
+        _hold(memcg.nr_pages == charged[memcg.id], "memcg-charge", f"{memcg!r} pays for {charged[memcg.id]} pages")
+        _hold(memcg.swap_pages >= 0 and memcg.zswap_bytes >= 0, "memcg-charge", f"{memcg!r} has a negative charge")
+    used = sum(device.inuse_pages for device in machine.devices)
+    total = machine.root_memcg.swap_pages
+    _hold(total == used, "swap-charge", f"cgroups pay for {total} slots, {used} are in use")
+    if machine.zswap is not None:
+        stored, pages = machine.zswap.stored_pages, machine.root_memcg.zswap_stored
+        _hold(stored == pages, "zswap-charge", f"cgroups pay for {pages} compressed pages, {stored} are stored")

@@ -1,0 +1,310 @@
+"""The machine: memory, processes, memory cgroups, and one design of swap.
+
+>>> from vswaplab import Machine
+>>> m = Machine(ram="1M")
+>>> device = m.swapon(size="4M")
+>>> p = m.spawn("app")
+>>> region = p.mmap("64K")
+>>> p.write(region.start, b"hello")
+>>> m.reclaim()
+1
+>>> p.pte(region.start).entry is not None, p.read(region.start, 5)
+(True, b'hello')
+
+`Machine` is one object in floors, a module each: `memory` (frames and accounts), `reclaim`, `alloc`, `swapin`, `fault`,
+`mappings`, and this one, which is what users call. Nothing in it looks at a clock or at random numbers: the same
+calls have the same effects.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from vswaplab.backends.device import Device, FileDevice, MemoryDevice
+from vswaplab.backends.swapfile import SwapDevices, SwapFile
+from vswaplab.backends.zswap import Zswap
+from vswaplab.errors import Busy, InvalidArgument, NotFound, SwapError
+from vswaplab.events import Event
+from vswaplab.mm.invariants import check_machine
+from vswaplab.mm.mappings import Mappings
+from vswaplab.mm.memcg import Limit, Memcg, MemcgTable
+from vswaplab.mm.process import Process
+from vswaplab.observe.procfs import debugfs, procfs
+from vswaplab.observe.snapshot import Snapshot, take_snapshot
+from vswaplab.observe.tracepoints import Trace
+from vswaplab.protocols import SwapoffReport, SwapSpace
+from vswaplab.units import PAGE_SIZE, format_size, pages_of
+from vswaplab.virtual.space import VirtualSwap
+
+__all__ = ["DESIGNS", "MIN_RAM_PAGES", "ZSWAP_DEFAULTS", "Machine"]
+
+DESIGNS: dict[str, Callable[..., SwapSpace]] = {"virtual": VirtualSwap}
+"""Designs of swap by name: called with devices, zswap, memcgs, cpus and recorder."""
+
+ZSWAP_DEFAULTS: Mapping[str, Any] = {
+    "compressor": "zstd",
+    "max_pool_percent": 20,
+    "accept_threshold_percent": 90,
+    "shrinker": False,
+}
+"""zswap's parameters and their defaults [S21]."""
+
+MIN_RAM_PAGES = 4
+"""Less can't hold a page, its copy and a compressed one."""
+
+
+class Machine(Mappings):
+    """A machine of `ram` bytes (number or text like "16M") and `cpus` CPUs, with `design` of swap.
+
+    `zswap`: parameters that differ from `ZSWAP_DEFAULTS`, or None for no zswap. `seed`: for whoever generates work
+    for the machine; the machine itself draws no random numbers. `trace`: how many events to keep, False for none.
+    `page_cluster`: swap readahead in windows of ``1 << page_cluster`` pages, 0 for none.
+    """
+
+    def __init__(
+        self,
+        ram: int | str = "16M",
+        design: str = "virtual",
+        cpus: int = 2,
+        seed: int = 0,
+        zswap: Mapping[str, Any] | None = ZSWAP_DEFAULTS,
+        *,
+        page_cluster: int = 3,
+        trace: int | bool = True,
+    ) -> None:
+        make = DESIGNS.get(design)
+        if make is None:
+            raise InvalidArgument(f"There is no design {design!r}; choose one of {', '.join(DESIGNS)}.")
+        ram_pages = pages_of(ram, "ram")
+        if ram_pages < MIN_RAM_PAGES:
+            raise InvalidArgument(f"A machine needs at least {format_size(MIN_RAM_PAGES * PAGE_SIZE)} of ram.")
+        if not 0 <= page_cluster <= 9:
+            raise InvalidArgument(f"page_cluster {page_cluster} is out of range; give 0 to 9.")
+        unknown = set(zswap or ()) - set(ZSWAP_DEFAULTS)
+        if unknown:
+            raise InvalidArgument(f"zswap has no parameter {min(unknown)!r}; it has {', '.join(ZSWAP_DEFAULTS)}.")
+        memcgs = MemcgTable()
+        record = (Trace() if trace is True else Trace(capacity=trace)) if trace else None
+        pool = Zswap(ram_pages, **{**ZSWAP_DEFAULTS, **zswap}) if zswap is not None else None
+        swap = make(devices=SwapDevices(cpus=cpus), zswap=pool, memcgs=memcgs, cpus=cpus, recorder=record)
+        super().__init__(ram_pages, swap, memcgs, record)
+        self.design = design
+        self.seed = seed
+        self.page_cluster = page_cluster
+        self.online_cpus = list(range(cpus))
+        self.cancel: Callable[[], bool] | None = None
+        """Asked now and then during a swapoff; True ends it with -EINTR, as a signal would."""
+        self.trace: Trace | None = record
+        """The log of all events, None if it is off."""
+        self._closed = False
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the devices; closing twice is harmless. Files that `swapon` made are left where they are."""
+        if not self._closed:
+            self._closed = True
+            for si in list(self.devices):
+                si.device.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def require_open(self) -> None:
+        """InvalidArgument if the machine was closed."""
+        if self._closed:
+            raise InvalidArgument("The machine is closed; make another one.")
+
+    def __repr__(self) -> str:
+        used = f"{self.used_pages} of {self.ram_pages} pages in use"
+        return f"<Machine {self.design} {used}, {len(self.processes)} processes, {len(self.devices)} swap devices>"
+
+    # -- devices -------------------------------------------------------------------------------------------------
+
+    def swapon(
+        self,
+        path: str | os.PathLike[str] | Device | None = None,
+        size: int | str | None = None,
+        priority: int | None = None,
+        discard: bool = False,
+    ) -> SwapFile:
+        """Use a file for swap (made sparse with `size` if it is missing), memory (`path` None), or a `Device` of your
+        own.
+
+        Errors as for `FileDevice` and `SwapDevices.swapon`; nothing has changed then, but that the file may be there.
+        """
+        self.require_open()
+        device: Device
+        if isinstance(path, Device):
+            if size is not None:
+                raise InvalidArgument("A device has its size already; leave `size` out.")
+            device = path
+        elif path is None:
+            if size is None:
+                raise InvalidArgument("Swap in memory needs a size, as in swapon(size='64M').")
+            device = MemoryDevice(size)
+        else:
+            device = FileDevice(path, size)
+        try:
+            si = self.devices.swapon(device, priority=priority, discard=discard)
+        except SwapError:
+            if device is not path:
+                device.close()
+            raise
+        if self.record is not None:
+            self.record(Event.SWAPON, slot=si.type, value=si.pages)
+        return si
+
+    def swapoff(
+        self, device: SwapFile | str | os.PathLike[str], cancel: Callable[[], bool] | None = None
+    ) -> SwapoffReport:
+        """Take a device off: all it holds comes back to memory. Return counts of what that took; the device is closed.
+
+        NotFound if it is not on. NoMemory, Interrupted (by `cancel` or `Machine.cancel`) or DeviceIOError: the device
+        is on as before, nothing is lost, and swapoff may be tried again.
+        """
+        self.require_open()
+        si = self._find_device(device)
+        hook, self.cancel = self.cancel, cancel or self.cancel
+        try:
+            report = self.swap.swapoff(si.type, self)
+        finally:
+            self.cancel = hook
+            self._settle()
+        if self.record is not None:
+            self.record(Event.SWAPOFF, slot=si.type)
+        si.device.close()
+        return report
+
+    def _find_device(self, device: SwapFile | str | os.PathLike[str]) -> SwapFile:
+        for si in self.devices:
+            if si is device:
+                return si
+            if isinstance(device, str | os.PathLike) and si.device.path == str(Path(device).absolute()):
+                return si
+        raise NotFound(f"{device!r} is not swapped on; the devices that are: {list(self.devices)}.")
+
+    def cancelled(self) -> bool:
+        """Whether a signal is pending: what the `cancel` hook says."""
+        return self.cancel is not None and self.cancel()
+
+    # -- memory cgroups and processes ----------------------------------------------------------------------------
+
+    def memcg(
+        self,
+        name: str,
+        max: Limit = None,
+        swap_max: Limit = None,
+        zswap_max: Limit = None,
+        zswap_writeback: bool = True,
+        parent: Memcg | None = None,
+    ) -> Memcg:
+        """Make a memory cgroup below `parent` (None: the root). Limits in bytes or text, None for none."""
+        return self.memcgs.create(name, max, swap_max, zswap_max, zswap_writeback, parent)
+
+    def rmdir(self, memcg: Memcg) -> None:
+        """Remove a memory cgroup. Busy while it has children or processes; what it holds passes to its parent."""
+        inside = [process.pid for process in self.processes.values() if process.memcg is memcg]
+        if inside:
+            raise Busy(f"Processes {inside} are in cgroup {memcg.path}; end them first.")
+        self.memcgs.remove(memcg)
+
+    def spawn(self, name: str = "process", memcg: Memcg | None = None, cpu: int = 0) -> Process:
+        """Start a process without any memory, in a memory cgroup (None: the root), on a CPU."""
+        self.require_open()
+        memcg = self.root_memcg if memcg is None else memcg
+        if not memcg.online:
+            raise NotFound(f"The cgroup {memcg.path} was removed; use another one.")
+        if cpu not in self.online_cpus:
+            raise InvalidArgument(f"CPU {cpu} is not on-line; those that are: {self.online_cpus}.")
+        process = self._spawn(name, memcg, cpu)
+        self.processes[process.pid] = process
+        return process
+
+    def cpu_offline(self, cpu: int) -> None:
+        """Take a CPU off-line: what it had cached is dropped, its processes go to another. Busy for the last one."""
+        if cpu not in self.online_cpus:
+            raise InvalidArgument(f"CPU {cpu} is not on-line; those that are: {self.online_cpus}.")
+        if len(self.online_cpus) == 1:
+            raise Busy(f"CPU {cpu} is the last one on-line; bring another one back first.")
+        self.online_cpus.remove(cpu)
+        for process in self.processes.values():
+            if process.cpu == cpu:
+                process.cpu = self.online_cpus[0]
+        self._run_on(self.online_cpus[0])
+        # A design that caches nothing of its own for a CPU has only the devices' hints to drop.
+        getattr(self.swap, "vswap_cpu_dead", self.devices.cpu_dead)(cpu)
+
+    def cpu_online(self, cpu: int) -> None:
+        """Bring a CPU back that was taken off-line."""
+        if cpu in self.online_cpus or not 0 <= cpu < len(self.devices.percpu):
+            raise InvalidArgument(f"CPU {cpu} is not off-line; the machine has {len(self.devices.percpu)} CPUs.")
+        self.online_cpus = sorted([*self.online_cpus, cpu])
+
+    # -- reclaim and write-back ----------------------------------------------------------------------------------
+
+    def reclaim(self, pages: int | None = None, memcg: Memcg | None = None) -> int:
+        """Reclaim `pages` pages from the machine or below a memory cgroup; return how many frames that freed.
+
+        None pushes out all that can be, active and referenced pages too, in LRU order. A number follows the rules of
+        pressure: unreferenced pages first, and fewer if no more can be had.
+        """
+        self.require_open()
+        if pages is not None and pages < 0:
+            raise InvalidArgument(f"A number of pages to reclaim is not negative; {pages} is.")
+        target = self.root_memcg if memcg is None else memcg
+        asked = target.nr_pages if pages is None else pages
+        freed = self._reclaim_all(target) if pages is None else self._reclaim_pages(pages, target)
+        self._settle()
+        if self.record is not None:
+            self.record(Event.RECLAIM, slot=freed, value=asked)
+        return freed
+
+    def _reclaim_pages(self, pages: int, target: Memcg) -> int:
+        freed = 0
+        while freed < pages:
+            here = self._try_to_free_pages(pages - freed, target)
+            if not here:
+                break
+            freed += here
+        return freed
+
+    def writeback(self, pages: int | None = None, memcg: Memcg | None = None) -> int:
+        """Move compressed pages from zswap to a swapfile, cold ones first; None: all that can be. Return how many
+        went.
+        """
+        self.require_open()
+        if self.zswap is None:
+            return 0
+        done = self.swap.writeback(self.zswap.stored_pages if pages is None else pages, memcg)
+        self._settle()
+        return done
+
+    # -- what there is to see ------------------------------------------------------------------------------------
+
+    def procfs(self, name: str) -> str:
+        """Return what ``/proc/<name>`` reads, in the kernel's format: "swaps", "meminfo", "vmstat"."""
+        return procfs(self, name)
+
+    def debugfs(self, name: str) -> str:
+        """Return what a file of debugfs reads: "zswap/stored_pages", "vswap/used" and their like."""
+        return debugfs(self, name)
+
+    def snapshot(self) -> Snapshot:
+        """Return the state of page tables, slots, backings and devices, as a graph and as tables."""
+        return take_snapshot(self)
+
+    def mark(self, label: str) -> None:
+        """Name the phase that begins now, in the trace."""
+        if self.trace is not None:
+            self.trace.mark(label)
+
+    def check(self) -> None:
+        """Check every invariant of every structure; InvariantError names the one that fails."""
+        check_machine(self)
