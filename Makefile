@@ -61,7 +61,7 @@ lint: setup  ## ruff (lint, format) and mypy --strict
 format: setup  ## format code and notebooks, mend what ruff can, strip notebook outputs
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
-	@$(BIN)/nbstripout notebooks/*.ipynb
+	@$(BIN)/nbstripout --keep-id notebooks/*.ipynb
 
 chromium:
 	@command -v chromium >/dev/null || { $(APT_GET) update -q && $(APT_GET) install -qy --no-install-recommends chromium; } || \
