@@ -16,7 +16,7 @@ import numpy as np
 from vswaplab.backends.device import MemoryDevice
 from vswaplab.backends.swapfile import SwapDevices
 from vswaplab.bench import Case
-from vswaplab.entry import U64
+from vswaplab.entry import U64, make_slot
 from vswaplab.protocols import MemcgLike
 from vswaplab.units import PAGE_SIZE
 from vswaplab.virtual.space import VirtualSwap
@@ -176,12 +176,12 @@ def _swapoff_walk_against_scalar() -> tuple[float, float]:
     with _timed() as ours:
         _, found = swap.swapoff_walk(0)
     assert len(found) == len(entries)
-    device, base = swap.devices[0], 0
+    device = swap.devices[0]
     offsets = device.allocated_offsets()[:SCALAR_SLOTS].tolist()
     with _timed() as scalar:
         for offset in offsets:
-            entry = device.rmap_get(offset)
-            if swap.desc.handle[entry] != base + offset:
+            entry = device.rmap_get(offset) if device.is_allocated(offset) else 0
+            if swap.swp_entry_to_swp_slot(entry) != make_slot(0, offset):
                 raise AssertionError("the rmap does not lead back")
     return ours.seconds, scalar.seconds * SLOTS / SCALAR_SLOTS
 
