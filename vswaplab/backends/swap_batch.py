@@ -8,6 +8,7 @@ form would have moved the clusters.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -111,6 +112,25 @@ def take_clusters(si: SwapFile, hint: PercpuCluster, nr: int, order: int, limit:
     return starts.ravel().astype(np.uint64)
 
 
+@dataclass(frozen=True)
+class _Touched:
+    """The clusters of an array of slots, in order, and for each of them ..."""
+
+    clusters: _I64
+    freed: _I64
+    """how many of the slots it has,"""
+    first: _I64
+    last: _I64
+    """where in the array the first and the last run of them begin,"""
+    index: _I64
+    length: _I64
+    """and, for each run of slots of one cluster in the array: which cluster, and how many slots."""
+
+    def each(self, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Spread a flag of each cluster over the slots."""
+        return np.repeat(flags[self.index], self.length)
+
+
 def free_many(si: SwapFile, offsets: U64) -> None:
     """Free distinct slots of one device; see `SwapFile.free_many`."""
     if not len(offsets):
@@ -118,38 +138,65 @@ def free_many(si: SwapFile, offsets: U64) -> None:
     at = np.ascontiguousarray(offsets, np.uint64).view(np.int64)
     if at.min() <= 0 or at.max() >= si.max:
         raise _not_allocated(si, at)
-    touched, freed, first, last = _by_cluster(at)
-    _require_allocated(si, at, touched[freed == SWAPFILE_CLUSTER])
-    lists = si.lists
-    left = lists.count_arena.rows[touched] - freed
+    touched = _by_cluster(at)
+    _require_allocated(si, at, touched)
+    lists, clusters = si.lists, touched.clusters
+    left = lists.count_arena.rows[clusters] - touched.freed
     emptied = left == 0
     if si.cache_only_pages:
         si.cache_only_pages -= int(np.count_nonzero(si.rmap.rows[at] >> np.uint64(63)))
-    _clear_bits(si, at, touched, emptied)
-    lists.count_arena.rows[touched] = left
+    if not emptied.all():
+        _clear_each(si, at[touched.each(~emptied)])
+    if emptied.any():
+        _clear_whole(si, clusters[emptied])
+    lists.count_arena.rows[clusters] = left
     # The scalar form moves a cluster to nonfull at its first slot, unless it is there, and off it again at its last.
-    for cluster in touched[~emptied][np.argsort(first[~emptied])].tolist():
+    for cluster in clusters[~emptied][np.argsort(touched.first[~emptied])].tolist():
         if lists.state[cluster] != NONFULL:
             lists.move(cluster, NONFULL)
-    for cluster in touched[emptied][np.argsort(last[emptied])].tolist():
-        lists.move(cluster, si.empty_state)
-    lists.order_arena.rows[touched[emptied]] = 0
+    state = si.empty_state
+    for cluster in clusters[emptied][np.argsort(touched.last[emptied])].tolist():
+        lists.move(cluster, state)
+    lists.order_arena.rows[clusters[emptied]] = 0
     si.uncount_device(len(at))
+
+
+def _by_cluster(at: _I64) -> _Touched:
+    slot_cluster = at >> SWAPFILE_CLUSTER_SHIFT
+    starts = np.concatenate(([0], np.flatnonzero(slot_cluster[1:] != slot_cluster[:-1]) + 1))
+    length = np.diff(starts, append=len(at))
+    run = slot_cluster[starts]
+    low, span = int(run.min()), int(run.max()) - int(run.min()) + 1
+    if span > 4 * len(run) + 1024:
+        clusters, index = np.unique(run, return_inverse=True)
+    else:
+        seen = np.zeros(span, np.bool_)
+        seen[run - low] = True
+        clusters = np.flatnonzero(seen) + low
+        index = (np.cumsum(seen) - 1)[run - low]
+    freed = np.bincount(index, weights=length).astype(np.int64)
+    first, last = np.zeros((2, len(clusters)), np.int64)
+    # Of several values assigned to one place the last one stays.
+    last[index] = starts
+    first[index[::-1]] = starts[::-1]
+    return _Touched(clusters, freed, first, last, index, length)
 
 
 def _not_allocated(si: SwapFile, at: _I64) -> InvalidArgument:
     return InvalidArgument(f"Not all {len(at)} slots of device {si.type} are allocated and distinct; free a slot once.")
 
 
-def _require_allocated(si: SwapFile, at: _I64, whole: _I64) -> None:
-    """Refuse slots that are free or given twice. `whole`: the clusters of which 512 slots are given, so every one."""
-    if not _distinct(at) or (si.allocated.rows.reshape(-1, _WORDS)[whole] != _ALL).any():
+def _require_allocated(si: SwapFile, at: _I64, touched: _Touched) -> None:
+    """Refuse slots that are free or given twice."""
+    # Distinct slots that are as many as a cluster has are all of it, which is looked up at once.
+    whole = touched.freed == SWAPFILE_CLUSTER
+    full = (si.allocated.rows.reshape(-1, _WORDS)[touched.clusters[whole]] == _ALL).all()
+    if not full or not _distinct(at):
         raise _not_allocated(si, at)
-    if len(whole) * SWAPFILE_CLUSTER < len(at):
-        rest = at[~_among(at >> SWAPFILE_CLUSTER_SHIFT, whole)] if len(whole) else at
-        words = si.allocated.rows[rest >> 6] >> (rest & 63).view(np.uint64)
-        if not (words & np.uint64(1)).all():
-            raise _not_allocated(si, at)
+    rest = at if not whole.any() else at[touched.each(~whole)]
+    words = si.allocated.rows[rest >> 6] >> (rest & 63).view(np.uint64)
+    if not (words & np.uint64(1)).all():
+        raise _not_allocated(si, at)
 
 
 def _distinct(at: _I64) -> bool:
@@ -163,44 +210,19 @@ def _distinct(at: _I64) -> bool:
     return int(np.count_nonzero(seen)) == len(at)
 
 
-def _by_cluster(at: _I64) -> tuple[_I64, _I64, _I64, _I64]:
-    """Return the clusters of slots `at`, in order; of each the number of slots, its first and last place in `at`."""
-    clusters = at >> SWAPFILE_CLUSTER_SHIFT
-    starts = np.flatnonzero(np.diff(clusters, prepend=-1))
-    run, length = clusters[starts], np.diff(starts, append=len(at))
-    low, span = int(run.min()), int(run.max()) - int(run.min()) + 1
-    if span > 4 * len(run) + 1024:
-        touched, index = np.unique(run, return_inverse=True)
-    else:
-        touched, index = np.arange(low, low + span), run - low
-    freed = np.bincount(index, weights=length, minlength=len(touched)).astype(np.int64)
-    first, last = np.zeros((2, len(touched)), np.int64)
-    # Of several values assigned to one place the last one stays.
-    last[index] = starts
-    first[index[::-1]] = starts[::-1]
-    some = freed > 0
-    return touched[some], freed[some], first[some], last[some]
+def _clear_each(si: SwapFile, at: _I64) -> None:
+    """Clear the rmap words of slots, then their bits."""
+    words = si.rmap.rows[at]
+    if words.any():  # clearing what is clear must not bring pages of words into being
+        si.rmap.rows[at] = 0
+    # The bits are set and distinct, so subtracting them clears them (and is the faster by far).
+    np.subtract.at(si.allocated.rows, at >> 6, np.uint64(1) << (at & 63).view(np.uint64))
 
 
-def _clear_bits(si: SwapFile, at: _I64, touched: _I64, emptied: npt.NDArray[np.bool_]) -> None:
-    """Clear rmap words, then bits: those of emptied clusters whole, a row of neighbours at a time."""
-    gone = touched[emptied]
-    if len(gone) < len(touched):
-        kept = at[~_among(at >> SWAPFILE_CLUSTER_SHIFT, gone)]
-        si.rmap.rows[kept] = 0
-        # The bits are set and distinct, so subtracting them clears them (and is the faster by far).
-        np.subtract.at(si.allocated.rows, kept >> 6, np.uint64(1) << (kept & 63).view(np.uint64))
-    breaks = np.flatnonzero(np.diff(gone, prepend=-2) != 1)
-    for begin, end in zip(breaks.tolist(), [*breaks[1:].tolist(), len(gone)], strict=True):
-        cluster, nr = int(gone[begin]), end - begin
+def _clear_whole(si: SwapFile, clusters: _I64) -> None:
+    """Give the rmap words of emptied clusters back, and clear their bits: a row of neighbours at a time."""
+    breaks = np.flatnonzero(np.diff(clusters, prepend=-2) != 1)
+    for begin, end in zip(breaks.tolist(), [*breaks[1:].tolist(), len(clusters)], strict=True):
+        cluster, nr = int(clusters[begin]), end - begin
         si.rmap.release(cluster << SWAPFILE_CLUSTER_SHIFT, nr << SWAPFILE_CLUSTER_SHIFT)
         si.allocated.rows[cluster * _WORDS : (cluster + nr) * _WORDS] = 0
-
-
-def _among(clusters: _I64, gone: _I64) -> npt.NDArray[np.bool_]:
-    """Tell for each cluster whether it is one of `gone`, which is sorted."""
-    if not len(gone):
-        return np.zeros(len(clusters), np.bool_)
-    place = np.minimum(np.searchsorted(gone, clusters), len(gone) - 1)
-    found: npt.NDArray[np.bool_] = gone[place] == clusters
-    return found
