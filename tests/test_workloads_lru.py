@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from vswaplab.errors import InvalidArgument
 from vswaplab.workloads import generators
-from vswaplab.workloads.lru import LruEvents, have_numba, lru_events, lru_misses, next_run
+from vswaplab.workloads.lru import LruEvents, Waves, have_numba, lru_events, lru_misses
 from vswaplab.workloads.traces import load_trace
 
 REFERENCES = st.lists(st.integers(0, 12), max_size=120)
@@ -57,21 +57,33 @@ def test_compiled_kernel_equals_the_plain_one(ref: list[int], frames: int, dtype
     assert lru_misses(string, frames, fast=True) == lru_misses(string, frames, fast=False)
 
 
-@given(REFERENCES, FRAMES, st.integers(1, 6), st.booleans())
-def test_runs_cover_all_events_name_no_page_twice_and_are_longest(
-    ref: list[int], frames: int, longest: int, fast: bool
+@given(REFERENCES, FRAMES, st.integers(1, 40), st.booleans())
+def test_waves_keep_each_pages_order_and_name_no_page_twice(
+    ref: list[int], frames: int, batch: int, fast: bool
 ) -> None:
-    """Runs follow one another without a gap; each stops only at its bound or where the next event repeats a page."""
+    """Each fault and eviction is in one wave; no wave repeats a page; a page's events come in their own order."""
     events = lru_events(np.array(ref, np.uint32), frames, fast=False)
-    seen, start = np.zeros(13, np.int32), 0
-    while start < len(events):
-        end = next_run(events, start, seen, longest=longest, fast=fast and have_numba())
-        assert start < end <= start + longest
-        named = [p for row in rows(events)[start:end] for p in row[1:] if p >= 0]
-        assert len(named) == len(set(named))
-        if end < min(len(events), start + longest):
-            assert set(rows(events)[end][1:]) & set(named)
-        start = end
+    waves, done = Waves(events, 13, fast=fast and have_numba()), []
+    for start in range(0, len(events), batch):
+        for evicts, which in waves.batch(start, min(start + batch, len(events))):
+            pages = (events.evict if evicts else events.fault)[which].tolist()
+            assert len(pages) == len(set(pages))
+            done += [(page, evicts, at) for page, at in zip(pages, which.tolist(), strict=True)]
+    in_order = [
+        (page, evicts, at) for at, row in enumerate(rows(events)) for evicts, page in ((True, row[2]), (False, row[1]))
+    ]
+    for page in range(13):
+        assert [each for each in done if each[0] == page] == [each for each in in_order if each[0] == page]
+    assert len(done) == len([each for each in in_order if each[0] >= 0])
+
+
+def test_a_loop_needs_three_waves_only() -> None:
+    """Pages that come back at once: in, out and in again, not one wave an event."""
+    events = lru_events(generators.sequential(101, 1100), 100)
+    assert len([wave for wave in Waves(events, 101).batch(0, 100) if len(wave[1])]) == 1
+    waves = Waves(events, 101)
+    list(waves.batch(0, 150))
+    assert [len(which) for _, which in waves.batch(150, 240)] == [1, 90, 89]
 
 
 def lcs_misses(ref: npt.NDArray[np.unsignedinteger], frames: int, path: Path) -> int:

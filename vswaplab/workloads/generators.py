@@ -50,8 +50,9 @@ def zipf(pages: int, references: int, *, alpha: float = 1.0, seed: int = 0, shuf
     cumulative = np.cumsum(np.arange(1, pages + 1, dtype=np.float64) ** -alpha)
     # a draw lies in [0, total), so the first rank whose cumulative weight exceeds it always exists
     rank = np.searchsorted(cumulative, rng.random(references) * cumulative[-1], side="right")
-    rank = np.minimum(rank, pages - 1).astype(np.uint32)  # rounding may make draw * total equal total
-    return rng.permutation(pages).astype(np.uint32)[rank] if shuffled else rank
+    rank = np.minimum(rank, pages - 1)  # rounding may make draw * total equal total
+    ref: U32 = (rng.permutation(pages)[rank] if shuffled else rank).astype(np.uint32)
+    return ref
 
 
 def phases(pages: int, references: int, *, nr_phases: int = 4, working_set: int | None = None, seed: int = 0) -> U32:

@@ -15,7 +15,7 @@ The loop is compiled with numba when that is installed (the extra ``fast``); oth
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -30,11 +30,11 @@ __all__ = [
     "MAX_PAGES",
     "MAX_REFERENCES",
     "LruEvents",
+    "Waves",
     "compile_kernels",
     "have_numba",
     "lru_events",
     "lru_misses",
-    "next_run",
 ]
 
 Reference = npt.NDArray[np.unsignedinteger[Any]]
@@ -83,16 +83,21 @@ def _lru(ref: Any, frames: int, last: Any, index: Any, evict: Any) -> int:
     return misses
 
 
-def _next_run(fault: Any, evict: Any, start: int, longest: int, seen: Any) -> int:
-    """Return where the run that starts at event `start` ends; `seen[page]` is 1 + the last event that named it."""
-    for j in range(start, min(len(fault), start + longest)):
+def _waves(fault: Any, evict: Any, seen: Any, base: int, wave_in: Any, wave_out: Any) -> int:
+    """Number the waves of a batch; return the highest. `seen[page]` is 1 + base + the wave of its last event so far."""
+    highest = 0
+    for j in range(len(fault)):
         page, victim = fault[j], evict[j]
-        if seen[page] > start or (victim >= 0 and seen[victim] > start):
-            return j
-        seen[page] = j + 1
         if victim >= 0:
-            seen[victim] = j + 1
-    return min(len(fault), start + longest)
+            wave = seen[victim] - base if seen[victim] > base else 1
+            wave_out[j] = wave
+            seen[victim] = base + wave + 1
+            highest = max(highest, wave)
+        wave = seen[page] - base if seen[page] > base else 0
+        wave_in[j] = wave
+        seen[page] = base + wave + 1
+        highest = max(highest, wave)
+    return highest
 
 
 def have_numba() -> bool:
@@ -119,7 +124,7 @@ def compile_kernels(*dtypes: npt.DTypeLike) -> None:
     """Compile the kernels now (about a second) for reference strings of these dtypes, so that no timing includes it."""
     for dtype in dtypes or (np.uint16, np.uint32):
         events = lru_events(np.zeros(1, dtype), 1)
-        next_run(events, 0, np.zeros(1, np.int32))
+        list(Waves(events, 1, fast=True).batch(0, 1))
         lru_misses(np.zeros(1, dtype), 1)
 
 
@@ -164,9 +169,31 @@ def lru_events(ref: Reference, frames: int, *, fast: bool | None = None) -> LruE
     return LruEvents(index, ref[index].astype(np.int32), evict[:misses].copy())
 
 
-def next_run(events: LruEvents, start: int, seen: I32, *, longest: int = 1 << 20, fast: bool | None = None) -> int:
-    """Return the end of the run of events that begins at `start` and names no page twice, faulted or evicted.
+class Waves:
+    """Cuts a stream of events into waves that name no page twice, so that each can be applied as one array.
 
-    `seen` is the caller's work space: int32 zeros, one for each page, kept from run to run.
+    Of a batch of events, wave 0 faults pages that were out before, wave 1 evicts, wave 2 faults what wave 1 evicted,
+    and so on: for each page its events keep their order, and nearly all of them fall into the first two or three waves.
     """
-    return _run(_next_run, have_numba() if fast is None else fast, events.fault, events.evict, start, longest, seen)
+
+    def __init__(self, events: LruEvents, nr_pages: int, *, fast: bool | None = None) -> None:
+        self._events, self._fast = events, have_numba() if fast is None else fast
+        self._seen = np.zeros(nr_pages, np.int64)
+        self._base = 0
+
+    def batch(self, start: int, stop: int) -> Iterator[tuple[bool, npt.NDArray[np.intp]]]:
+        """Yield the waves of events `start` to `stop` in order: whether it evicts, and which events it is of.
+
+        Batches must follow one another from event 0 on.
+        """
+        fault, evict = self._events.fault[start:stop], self._events.evict[start:stop]
+        wave_in, wave_out = np.empty(len(fault), np.int64), np.full(len(fault), -1, np.int64)
+        highest = _run(_waves, self._fast, fault, evict, self._seen, self._base, wave_in, wave_out)
+        self._base += highest + 1
+        order_in, order_out = np.argsort(wave_in, kind="stable"), np.argsort(wave_out, kind="stable")
+        bounds = np.arange(highest + 2)
+        cuts_in, cuts_out = np.searchsorted(wave_in[order_in], bounds), np.searchsorted(wave_out[order_out], bounds)
+        for wave in range(highest + 1):
+            evicts = wave % 2 == 1
+            order, cuts = (order_out, cuts_out) if evicts else (order_in, cuts_in)
+            yield evicts, start + order[cuts[wave] : cuts[wave + 1]]

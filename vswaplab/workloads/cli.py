@@ -1,0 +1,77 @@
+"""Commands of workloads: ``vswaplab replay`` and ``vswaplab run``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from vswaplab.workloads.replay import replay
+from vswaplab.workloads.traces import load_trace
+
+__all__ = ["add_commands"]
+
+Progress = Callable[[int, int], None]
+
+
+def _progress(what: str) -> Progress:
+    """Return a report of progress on stderr, at most twice a second, and only where a person may be looking."""
+    shown = [time.monotonic()]
+
+    def report(done: int, total: int) -> None:
+        now = time.monotonic()
+        if sys.stderr.isatty() and (now - shown[0] > 0.5 or done == total):
+            shown[0] = now
+            print(f"\r{what}: {100 * done // max(1, total)} %", end="\n" if done == total else "", file=sys.stderr)
+
+    return report
+
+
+def _replay(args: argparse.Namespace) -> int:
+    trace = load_trace(args.trace)
+    if not args.json:
+        print(f"{trace.name}: deciding LRU for {len(trace):,} references", file=sys.stderr)
+    report = replay(
+        trace,
+        args.ram,
+        args.design,
+        contents=None if args.contents == "none" else args.contents,
+        zswap=None if args.compressor == "off" else {"compressor": args.compressor},
+        swap_size=args.swap_size,
+        swap_path=args.swap_path,
+        verify=args.verify,
+        seed=args.seed,
+        progress=_progress(f"replaying {trace.name}"),
+    )
+    print(json.dumps(report.as_dict(), indent=1) if args.json else report)
+    return 0
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``vswaplab replay`` and ``vswaplab run`` to the command line."""
+    parser = commands.add_parser("replay", help="replay a reference string through the swap layer")
+    parser.add_argument("trace", metavar="TRACE", help="a file, or one of: cc1, python_json, sort, sqlite")
+    parser.add_argument("--ram", required=True, metavar="SIZE", help="memory for the program's pages, such as 512K")
+    parser.add_argument("--design", default="virtual", choices=["virtual"], help="default: %(default)s")
+    parser.add_argument(
+        "--compressor", default="zstd", metavar="NAME", help="zstd, lz4, …, or off; default: %(default)s"
+    )
+    parser.add_argument(
+        "--contents",
+        default="real",
+        metavar="PAGES",
+        help="real, a kind of process, a mix, or none; default: %(default)s",
+    )
+    parser.add_argument(
+        "--swap-size", metavar="SIZE", help="size of the swapfile, 0 for none; default: room for every page"
+    )
+    parser.add_argument(
+        "--swap-path", type=Path, metavar="FILE", help="make the swapfile a real file; default: in memory"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="chooses the contents of pages; default: %(default)s")
+    parser.add_argument("--verify", action="store_true", help="compare every page that comes back with what went out")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_replay)
