@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 
 import vswaplab
-from vswaplab import bench, export
+from vswaplab import bench, demo, export
+from vswaplab.workloads import cli as workloads
 
 __all__ = ["build_parser", "main"]
 
@@ -27,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vswaplab", description="Linux swap in two designs, as an executable model.")
     parser.add_argument("--version", action="version", version=f"vswaplab {vswaplab.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for owner in (bench, export):
+    for owner in (workloads, demo, bench, export):
         owner.add_commands(commands)
     return parser
 

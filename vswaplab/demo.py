@@ -40,7 +40,7 @@ def story(folder: Path, seed: int = 0) -> list[Step]:
 
     pages = real_page_array()
     pages = pages[:: len(pages) // NR_PAGES][:NR_PAGES]
-    with Machine(ram="4M", design="virtual", seed=seed) as machine:
+    with Machine(ram="16M", design="virtual", seed=seed) as machine:
         machine.swapon(folder / "swap.img", size="4M")
         process = machine.spawn("app")
         region = process.mmap(NR_PAGES * PAGE_SIZE)
