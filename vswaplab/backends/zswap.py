@@ -1,0 +1,400 @@
+"""zswap: pages kept compressed in memory instead of on a device.
+
+`Zswap.store` takes a page or refuses it and says which entry holds it now; `Zswap.load` gives its contents back;
+`Zswap.free` drops it. An incompressible page is stored as it is as long as it may be written back later, so that the
+order of age is kept [S21]. The pool may take `max_pool_percent` of RAM; once it was full, nothing is accepted until it
+is down to `accept_threshold_percent` of that [S21].
+
+zswap does not know the design of swap above it. It names the page to write back next (`Zswap.next_victim`) and the
+design moves it. A cold page has two chances: on its first visit it loses `referenced` and becomes the youngest, on
+its second it is the victim.
+
+Counters have the names of the kernel's files in debugfs, parameters those of the module's. Parameters may be changed
+at any time: pages stored under another compressor stay in its pool, which goes when the last of them is freed.
+
+>>> from types import SimpleNamespace
+>>> memcg = SimpleNamespace(id=1, may_zswap=lambda: True, zswap_writeback_enabled=lambda: True,
+...                         charge_zswap=lambda nr: None, uncharge_zswap=lambda nr: None)
+>>> zswap = Zswap(ram_pages=4096, compressor="lz4")
+>>> stored = zswap.store(b"page" * 1024, 512, memcg)
+>>> zswap.entry(stored)
+<ZswapEntry 1 swpentry=512 length=29 referenced=True>
+>>> zswap.stored_pages, zswap.debugfs("pool_total_size"), bytes(zswap.load(stored)[:8])
+(1, 12288, b'pagepage')
+>>> zswap.next_victim(), zswap.next_victim()
+(0, 1)
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from vswaplab.backends.compressors import get_compressor
+from vswaplab.backends.zswap_invariants import check_zswap
+from vswaplab.backends.zswap_lru import ZswapEntry, ZswapLru, ZswapPool
+from vswaplab.errors import DeviceIOError, InvalidArgument, NotFound
+from vswaplab.protocols import MemcgLike
+from vswaplab.units import PAGE_SIZE
+
+__all__ = ["DEBUGFS_FILES", "FAULTS", "Zswap"]
+
+Bytes = bytes | bytearray | memoryview
+
+DEBUGFS_FILES = (
+    "pool_limit_hit",
+    "reject_reclaim_fail",
+    "reject_alloc_fail",
+    "reject_kmemcache_fail",
+    "reject_compress_fail",
+    "reject_compress_poor",
+    "decompress_fail",
+    "written_back_pages",
+    "pool_total_size",
+    "stored_pages",
+    "stored_incompressible_pages",
+)
+"""Files of debugfs ``zswap/`` [S21]."""
+
+FAULTS = ("kmemcache", "compress", "alloc", "decompress")
+"""What `Zswap.inject` can let fail: the entry, the compressor, the object, the decompressor."""
+
+
+class Zswap:
+    """zswap of a machine with `ram_pages` pages.
+
+    Raises InvalidArgument for a parameter that can't be meant and NotFound for a compressor that is not installed.
+    """
+
+    def __init__(
+        self,
+        ram_pages: int,
+        compressor: str = "zstd",
+        max_pool_percent: int = 20,
+        accept_threshold_percent: int = 90,
+        shrinker: bool = False,
+        enabled: bool = True,
+        chain_size: int = 8,
+    ) -> None:
+        if ram_pages < 1:
+            raise InvalidArgument(f"zswap needs the machine's RAM in pages, at least 1, not {ram_pages}.")
+        self.ram_pages = ram_pages
+        self.chain_size = chain_size
+        """Longest zspage of its pools, in pages."""
+        self.enabled = enabled
+        """Whether pages are taken; those stored can be loaded either way."""
+        self.shrinker_enabled = shrinker
+        self.reclaim_memcg: Callable[[MemcgLike], bool] | None = None
+        """Set by the design: writes one page of a memory cgroup back; False when it can't."""
+        self.shrink_wanted = False
+        """A page was refused because the pool is full, so the shrink worker should run. The worker takes it back."""
+        self.pool_reached_full = False
+        """The pool was full and is not down to the accept threshold yet."""
+        self.pool_limit_hit = 0
+        self.reject_reclaim_fail = 0
+        self.reject_alloc_fail = 0
+        self.reject_kmemcache_fail = 0
+        self.reject_compress_fail = 0
+        self.reject_compress_poor = 0
+        self.decompress_fail = 0
+        self.written_back_pages = 0
+        self.stored_pages = 0
+        self.stored_incompressible_pages = 0
+        self.live: dict[int, ZswapEntry] = {}
+        """Entries by id."""
+        self.spare: list[ZswapEntry] = []
+        """Entries that were freed, to be used again."""
+        self.lrus: dict[int, ZswapLru] = {}
+        """By memory cgroup id, none of them empty."""
+        self._last_lru: ZswapLru | None = None
+        self._turn = 0
+        """Id of the memory cgroup that gave the last victim."""
+        self._faults: dict[str, list[range]] = {}
+        self._asked: Counter[str] = Counter()
+        self._max_pool_percent = self._accept_threshold_percent = 0
+        self._pool = ZswapPool(get_compressor(compressor), chain_size)
+        self._draining: list[ZswapPool] = []
+        """Pools of other compressors that still hold pages."""
+        self.max_pool_percent = max_pool_percent
+        self.accept_threshold_percent = accept_threshold_percent
+
+    # -- parameters and sizes ------------------------------------------------------------------------------------
+
+    @property
+    def compressor(self) -> str:
+        """Compressor of pages stored from now on, by the kernel's name."""
+        return self._pool.compressor
+
+    @compressor.setter
+    def compressor(self, name: str) -> None:
+        if name == self._pool.compressor:
+            return
+        known = next((pool for pool in self._draining if pool.compressor == name), None)
+        pool = known or ZswapPool(get_compressor(name), self.chain_size)
+        self._draining = [each for each in self.pools if each is not pool and each.zspool.objects]
+        self._pool = pool
+
+    @property
+    def pools(self) -> tuple[ZswapPool, ...]:
+        """All pools, the current one first."""
+        return (self._pool, *self._draining)
+
+    @property
+    def max_pool_percent(self) -> int:
+        """How much of RAM the pool may take, in per cent."""
+        return self._max_pool_percent
+
+    @max_pool_percent.setter
+    def max_pool_percent(self, percent: int) -> None:
+        self._max_pool_percent = _percent("max_pool_percent", percent)
+        self._set_limits()
+
+    @property
+    def accept_threshold_percent(self) -> int:
+        """How far the pool, once full, has to come down before it accepts again, in per cent of its limit."""
+        return self._accept_threshold_percent
+
+    @accept_threshold_percent.setter
+    def accept_threshold_percent(self, percent: int) -> None:
+        self._accept_threshold_percent = _percent("accept_threshold_percent", percent)
+        self._set_limits()
+
+    def _set_limits(self) -> None:
+        self.max_pages = self.ram_pages * self._max_pool_percent // 100
+        """Pages at which the pool is full [S21]."""
+        self.accept_threshold_pages = self.max_pages * self._accept_threshold_percent // 100
+        """Pages at which a pool that was full accepts again [S21]."""
+
+    @property
+    def pool_pages(self) -> int:
+        """Pages that the pools take."""
+        pages = self._pool.zspool.total_pages
+        if self._draining:
+            pages += sum(pool.zspool.total_pages for pool in self._draining)
+        return pages
+
+    @property
+    def pool_total_size(self) -> int:
+        """Bytes that the pools take."""
+        return self.pool_pages * PAGE_SIZE
+
+    def over_accept_threshold(self) -> bool:
+        """Tell whether the shrink worker has to go on."""
+        return self.pool_pages > self.accept_threshold_pages
+
+    def debugfs(self, name: str) -> int:
+        """Return what the file debugfs ``zswap/<name>`` reads; NotFound if there is none."""
+        if name not in DEBUGFS_FILES:
+            raise NotFound(f"There is no debugfs file zswap/{name[:40]}; there are {', '.join(DEBUGFS_FILES)}.")
+        value: int = getattr(self, name)
+        return value
+
+    # -- pages ---------------------------------------------------------------------------------------------------
+
+    def store(self, data: Bytes, swpentry: int, memcg: MemcgLike) -> int:
+        """Compress a page and return the id of its new zswap entry, or 0 if it is refused (a counter says why).
+
+        Constant time, but for the compressor. The order of the checks is the kernel's [S21].
+        """
+        if not self.enabled or not (memcg.may_zswap() or self._reclaimed_one_of(memcg)):
+            return 0
+        pool = self._pool
+        zspool = pool.zspool
+        near_limit = zspool.total_pages >= self.max_pages or self.pool_reached_full or self._draining
+        if near_limit and self._limit_refuses():
+            return 0
+        if self._faults and self._fails("kmemcache"):
+            self.reject_kmemcache_fail += 1
+            return 0
+        packed = pool.compress(data)
+        length = len(packed)
+        if length >= PAGE_SIZE or self._faults:
+            failed = self._fails("compress")
+            if length >= PAGE_SIZE or failed:
+                if not memcg.zswap_writeback_enabled():
+                    if failed:
+                        self.reject_compress_fail += 1
+                    else:
+                        self.reject_compress_poor += 1
+                    return 0
+                packed, length = data, PAGE_SIZE
+            if self._fails("alloc"):
+                self.reject_alloc_fail += 1
+                return 0
+        handle = zspool.malloc(length, packed)
+        memcg.charge_zswap(length)
+        if length == PAGE_SIZE:
+            self.stored_incompressible_pages += 1
+        self.stored_pages += 1
+
+        # Without a spare one all entries there ever were are live, and their ids are 1 to their number.
+        entry = self.spare.pop() if self.spare else ZswapEntry(self.stored_pages)
+        entry.swpentry = swpentry
+        entry.length = length
+        entry.referenced = True
+        entry.handle = handle
+        entry.pool = pool
+        lru = self._last_lru
+        if lru is None or lru.memcg is not memcg:
+            lru = self._lru_of(memcg)
+        head = lru.head
+        last = head.prev
+        entry.lru = lru
+        entry.prev = last
+        entry.next = head
+        last.next = entry
+        head.prev = entry
+        lru.nr += 1
+        stored = entry.id
+        self.live[stored] = entry
+        return stored
+
+    def load(self, ze: int) -> bytes | bytearray:
+        """Return the contents of an entry, 4,096 bytes for the caller to keep; the entry stays.
+
+        DeviceIOError when it can't be decompressed, NotFound when there is no such entry.
+        """
+        entry = self.live.get(ze) or self.entry(ze)
+        pool, length = entry.pool, entry.length
+        data = pool.zspool.read(entry.handle, length)
+        if self._faults and self._fails("decompress"):
+            self.decompress_fail += 1
+            raise DeviceIOError(f"zswap entry {ze} can't be decompressed, as injected; its contents are kept.")
+        if length == PAGE_SIZE:
+            return bytes(data)
+        try:
+            return pool.decompress(data)
+        except DeviceIOError:
+            self.decompress_fail += 1
+            raise
+
+    def free(self, ze: int) -> None:
+        """Drop an entry: its object and its charge go; NotFound when there is no such entry."""
+        entry = self.live.pop(ze, None) or self.entry(ze)
+        lru, length, pool = entry.lru, entry.length, entry.pool
+        before, after = entry.prev, entry.next
+        before.next = after
+        after.prev = before
+        lru.nr -= 1
+        if not lru.nr:
+            del self.lrus[lru.memcg.id]
+            self._last_lru = None
+        pool.zspool.free(entry.handle)
+        if pool is not self._pool and not pool.zspool.objects:
+            self._draining.remove(pool)
+        lru.memcg.uncharge_zswap(length)
+        if length == PAGE_SIZE:
+            self.stored_incompressible_pages -= 1
+        self.stored_pages -= 1
+        self.spare.append(entry)
+
+    def entry(self, ze: int) -> ZswapEntry:
+        """Return an entry, good until it is freed; NotFound when there is no such entry."""
+        try:
+            return self.live[ze]
+        except KeyError:
+            raise NotFound(f"There is no zswap entry {ze}; it was freed, or never stored.") from None
+
+    def length(self, ze: int) -> int:
+        """Return the compressed bytes of an entry."""
+        return self.entry(ze).length
+
+    def entries(self) -> Iterator[ZswapEntry]:
+        """Yield all entries, by memory cgroup as they first stored a page, each from the oldest."""
+        for lru in self.lrus.values():
+            yield from lru
+
+    # -- age -----------------------------------------------------------------------------------------------------
+
+    def touch(self, ze: int) -> None:
+        """Give an entry its second chance again."""
+        self.entry(ze).referenced = True
+
+    def next_victim(self, memcg: MemcgLike | None = None) -> int:
+        """Return the entry to write back next, of one memory cgroup or of all in turn; it is the youngest from now on.
+
+        Entries that have a second chance lose it and are passed over. 0 when a whole pass finds no other: call again
+        and it finds one, unless nothing is stored.
+        """
+        if memcg is not None:
+            lru = self.lrus.get(memcg.id)
+            return lru.next_victim() if lru is not None else 0
+        turns = sorted(self.lrus)
+        for id in [each for each in turns if each > self._turn] + [each for each in turns if each <= self._turn]:
+            victim = self.lrus[id].next_victim()
+            if victim:
+                self._turn = id
+                return victim
+        return 0
+
+    def note_written_back(self, nr: int) -> None:
+        """Count pages that the design moved to a swapfile."""
+        self.written_back_pages += nr
+
+    # -- faults --------------------------------------------------------------------------------------------------
+
+    def inject(self, kind: str, nth: int = 1, times: int = 1) -> None:
+        """Let the `nth` use of something (`FAULTS`) from now on fail, and `times` - 1 after it."""
+        if kind not in FAULTS or nth < 1 or times < 1:
+            raise InvalidArgument(f"zswap can fail in {', '.join(FAULTS)}, counted from 1; not in {kind!r}, {nth}.")
+        first = self._asked[kind] + nth
+        self._faults.setdefault(kind, []).append(range(first, first + times))
+
+    def clear_faults(self) -> None:
+        """Take back all faults that have not run out."""
+        self._faults.clear()
+
+    def _fails(self, kind: str) -> bool:
+        """Count a use while faults are armed and tell whether it fails."""
+        if kind not in self._faults:
+            return False
+        self._asked[kind] = use = self._asked[kind] + 1
+        hit = any(use in fault for fault in self._faults[kind])
+        self._faults[kind] = [fault for fault in self._faults[kind] if fault.stop > use + 1]
+        if not self._faults[kind]:
+            del self._faults[kind]
+        return hit
+
+    # -- limits --------------------------------------------------------------------------------------------------
+
+    def _reclaimed_one_of(self, memcg: MemcgLike) -> bool:
+        """A memory cgroup is at memory.zswap.max: make room once by writing one of its pages back [S21]."""
+        if self.reclaim_memcg is not None and self.reclaim_memcg(memcg):
+            return True
+        self.reject_reclaim_fail += 1
+        return False
+
+    def _limit_refuses(self) -> bool:
+        """Compare the pool with its limit; it takes no page from full down to the accept threshold [S21]."""
+        pages = self.pool_pages
+        if pages >= self.max_pages:
+            self.pool_limit_hit += 1
+            self.pool_reached_full = True
+        elif pages <= self.accept_threshold_pages:
+            self.pool_reached_full = False
+        self.shrink_wanted = self.shrink_wanted or self.pool_reached_full
+        return self.pool_reached_full
+
+    def _lru_of(self, memcg: MemcgLike) -> ZswapLru:
+        """Return the list of a memory cgroup, made if it has none."""
+        lru = self.lrus.get(memcg.id)
+        if lru is None:
+            lru = self.lrus[memcg.id] = ZswapLru(memcg)
+        self._last_lru = lru
+        return lru
+
+    # -- invariants ----------------------------------------------------------------------------------------------
+
+    def charges(self) -> dict[int, int]:
+        """Return the compressed bytes that each memory cgroup should be charged, by id, counted from the entries."""
+        return {id: sum(entry.length for entry in lru) for id, lru in self.lrus.items()}
+
+    def check(self) -> None:
+        """Raise InvariantError, by name, for whatever does not hold."""
+        check_zswap(self)
+
+
+def _percent(what: str, value: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 100:
+        raise InvalidArgument(f"{what} is a whole number of per cent, 0 to 100, not {value!r}.")
+    return value

@@ -1,0 +1,62 @@
+"""What always holds in zswap: each invariant by its name.
+
+`Zswap.check` calls this; the random tests call that after every step.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vswaplab.errors import InvariantError
+from vswaplab.units import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from vswaplab.backends.zswap import Zswap
+
+__all__ = ["check_zswap"]
+
+
+def check_zswap(zswap: Zswap) -> None:
+    """Raise InvariantError, by name, for whatever does not hold; takes time in proportion to the entries."""
+    _check_lists(zswap)
+    _check_objects(zswap)
+    lengths = [entry.length for entry in zswap.live.values()]
+    stored, as_is = zswap.stored_pages, zswap.stored_incompressible_pages
+    _hold(stored == len(lengths), "stored-pages-counted", f"{stored} counted, {len(lengths)} there")
+    there = lengths.count(PAGE_SIZE)
+    _hold(as_is == there, "incompressible-pages-counted", f"{as_is} counted, {there} there")
+
+
+def _check_lists(zswap: Zswap) -> None:
+    listed: list[int] = []
+    for id, lru in zswap.lrus.items():
+        on_list = [entry.id for entry in lru]
+        listed += on_list
+        _hold(lru.memcg.id == id, "lru-of-its-memcg", f"the list of memcg {id} belongs to {lru.memcg.id}")
+        _hold(0 < lru.nr == len(on_list), "lru-counted", f"memcg {id} lists {len(on_list)} entries, {lru.nr} counted")
+        _hold(all(entry.lru is lru for entry in lru), "entry-on-its-lru", f"memcg {id} lists an entry of another")
+    _hold(
+        sorted(listed) == sorted(zswap.live), "lru-holds-the-stored", f"{len(listed)} listed, {len(zswap.live)} stored"
+    )
+    ids = sorted([*zswap.live, *(entry.id for entry in zswap.spare)])
+    _hold(ids == list(range(1, len(ids) + 1)), "ids-live-or-spare", f"{len(ids)} ids are known")
+
+
+def _check_objects(zswap: Zswap) -> None:
+    objects: dict[int, set[int]] = {id(pool): set() for pool in zswap.pools}
+    for ze, entry in zswap.live.items():
+        _hold(entry.id == ze, "entry-knows-its-id", f"entry {ze} says {entry.id}")
+        _hold(id(entry.pool) in objects, "entry-in-a-known-pool", f"entry {ze} is in a pool that went")
+        objects[id(entry.pool)].add(entry.handle)
+        room = entry.pool.zspool.object_size(entry.handle)
+        _hold(0 < entry.length <= room, "object-holds-the-page", f"entry {ze}: {entry.length} bytes in {room}")
+    for pool in zswap.pools:
+        nr, owned = pool.zspool.objects, len(objects[id(pool)])
+        _hold(owned == nr, "object-has-one-entry", f"{nr} objects of {pool.compressor}, {owned} entries")
+        _hold(nr > 0 or pool is zswap.pools[0], "drained-pool-goes", f"the pool of {pool.compressor} is empty")
+        pool.zspool.check()
+
+
+def _hold(holds: bool, invariant: str, detail: str) -> None:
+    if not holds:
+        raise InvariantError(invariant, detail)
