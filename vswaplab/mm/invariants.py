@@ -13,6 +13,7 @@ from vswaplab.entry import PTE_PRESENT, PTE_WRITE, pte_to_entry, pte_to_frame
 from vswaplab.errors import InvariantError, NotFound
 
 if TYPE_CHECKING:
+    from vswaplab.backends.zswap import Zswap
     from vswaplab.mm.folio import Folio
     from vswaplab.mm.machine import Machine
     from vswaplab.mm.memcg import Memcg
@@ -159,5 +160,16 @@ def _check_charges(machine: Machine, folios: list[Folio]) -> None:
     total = machine.root_memcg.swap_pages
     _hold(total == used, "swap-charge", f"cgroups pay for {total} slots, {used} are in use")
     if machine.zswap is not None:
-        stored, pages = machine.zswap.stored_pages, machine.root_memcg.zswap_stored
-        _hold(stored == pages, "zswap-charge", f"cgroups pay for {pages} compressed pages, {stored} are stored")
+        _check_zswap_charges(machine, machine.zswap)
+
+
+def _check_zswap_charges(machine: Machine, zswap: Zswap) -> None:
+    stored, pages = zswap.stored_pages, machine.root_memcg.zswap_stored
+    _hold(stored == pages, "zswap-charge", f"cgroups pay for {pages} compressed pages, {stored} are stored")
+    charged: Counter[int] = Counter()
+    for memcgid, nr_bytes in zswap.charges().items():
+        for memcg in machine.memcgs[memcgid].lineage():
+            charged[memcg.id] += nr_bytes
+    for memcg in machine.memcgs:
+        detail = f"{memcg!r} pays for {memcg.zswap_bytes} bytes, its entries have {charged[memcg.id]}"
+        _hold(memcg.zswap_bytes == charged[memcg.id], "zswap-charge", detail)

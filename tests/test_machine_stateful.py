@@ -1,0 +1,29 @@
+"""Every operation of the machine in random order, against a dictionary of bytes.
+
+``VSWAPLAB_EXAMPLES=5000 make test TESTS=tests/test_machine_stateful.py`` runs longer.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from vswaplab import Machine
+from vswaplab.testing import swap_machine
+
+EXAMPLES = int(os.environ.get("VSWAPLAB_EXAMPLES", "200"))
+
+VirtualMachine = swap_machine(partial(Machine, design="virtual"))
+
+
+@pytest.mark.slow
+class TestVirtualMachine(VirtualMachine.TestCase):  # type: ignore[name-defined,misc]
+    settings = settings(
+        max_examples=EXAMPLES,
+        stateful_step_count=50,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )

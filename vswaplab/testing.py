@@ -1,0 +1,374 @@
+"""Testing: a random driver that puts a machine through every operation and holds it to a dictionary of bytes.
+
+`SwapMachine` is a hypothesis state machine. It maps, writes, reads, forks, unmaps, exits, reclaims, writes back,
+swaps devices on and off, takes CPUs off-line, tightens limits and makes devices fail, on a machine so small that
+pressure is real. After each step every invariant is checked; at the end every byte is read back, everything is let
+go, and nothing may be left over. What the trace says must equal what the structures hold.
+
+Put a machine of your own through it by giving it a factory, and let pytest collect the test case:
+
+    from functools import partial
+    from vswaplab import Machine
+    from vswaplab.testing import swap_machine
+
+    TestMine = swap_machine(partial(Machine, design="virtual")).TestCase
+
+It needs hypothesis, which the library itself does not.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar, Literal
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from vswaplab.backends.device import Device, Fault, MemoryDevice
+from vswaplab.backends.zswap import FAULTS as ZSWAP_FAULTS
+from vswaplab.errors import DeviceIOError, Interrupted, NoMemory, SwapError
+from vswaplab.mm.machine import Machine
+from vswaplab.mm.process import Process, Region
+from vswaplab.units import PAGE_SIZE, ZERO_PAGE
+
+__all__ = ["CONTENTS", "SlowMemoryDevice", "SwapMachine", "page_of", "swap_machine"]
+
+CONTENTS = ("zero", "same", "text", "sparse", "noise")
+"""Kinds of page contents, from the one that costs nothing to the one that does not compress."""
+
+_MAX_PROCESSES = 4
+_MAX_DEVICES = 3
+_ANY = st.integers(0, 1 << 16)
+
+_FaultKind = tuple[Literal["read", "write"], Literal["EIO", "ENOSPC", "short"]]
+_FAULTS: list[_FaultKind] = [
+    ("read", "EIO"),
+    ("read", "short"),
+    ("write", "EIO"),
+    ("write", "ENOSPC"),
+    ("write", "short"),
+]
+
+
+class SlowMemoryDevice(MemoryDevice):
+    """Memory that must be waited for, like a disk: swap-in reads ahead from it."""
+
+    synchronous = False
+
+
+def page_of(kind: str, seed: int) -> bytes:
+    """Return a page of one of the `CONTENTS`; the same seed gives the same bytes."""
+    if kind == "zero":
+        return ZERO_PAGE
+    if kind == "same":
+        return (seed % 255 + 1).to_bytes(1, "little") * PAGE_SIZE
+    if kind == "text":
+        return (f"page {seed} ".encode() * (PAGE_SIZE // 6))[:PAGE_SIZE]
+    random = Random(seed)
+    if kind == "sparse":
+        at = random.randrange(PAGE_SIZE - 64)
+        return bytes(at) + random.randbytes(64) + bytes(PAGE_SIZE - 64 - at)
+    return random.randbytes(PAGE_SIZE)
+
+
+class SwapMachine(RuleBasedStateMachine):
+    """Drives a machine at random against a model that is a dictionary of pages for each process."""
+
+    factory: ClassVar[Callable[..., Machine]] = Machine
+    """Makes the machine; called with `ram`, `cpus`, `zswap` and `page_cluster`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder: Path | None = None
+        self.machine: Machine
+        self.model: dict[int, dict[int, bytes]] = {}
+        """Process id -> page number -> contents; pages never written are not there and read as zeros."""
+        self.slow_files = 0
+
+    @initialize(
+        ram=st.integers(24, 64),
+        zswap=st.sampled_from([None, {}, {"compressor": "lz4", "max_pool_percent": 50}]),
+        page_cluster=st.sampled_from([0, 2, 3]),
+        device=st.booleans(),
+    )
+    def start(self, ram: int, zswap: dict[str, Any] | None, page_cluster: int, device: bool) -> None:
+        """Begin with one process, one cgroup of its own, and perhaps a device."""
+        make = type(self).factory
+        self.machine = make(ram=ram * PAGE_SIZE, cpus=2, zswap=zswap, page_cluster=page_cluster)
+        self.group = self.machine.memcg("group")
+        if device:
+            self.machine.swapon(size="512K")
+        self.spawn(cpu=0, grouped=False)
+        self.mmap(who=0, pages=24, order=0)
+
+    # -- choices -------------------------------------------------------------------------------------------------
+
+    @property
+    def processes(self) -> list[Process]:
+        """Live processes, oldest first."""
+        return list(self.machine.processes.values())
+
+    def some_process(self, who: int) -> Process:
+        """Choose a process by any number."""
+        return self.processes[who % len(self.processes)]
+
+    def some_page(self, who: int, where: int) -> tuple[Process, Region]:
+        """Choose a process that has mapped something, and one of its pages."""
+        able = [process for process in self.processes if process.mm.vmas]
+        process = able[who % len(able)]
+        regions = process.mm.vmas
+        region = regions[where % len(regions)]
+        return process, region.page((where // len(regions)) % region.pages)
+
+    def expected(self, process: Process, page: Region) -> bytes:
+        """Return what a page must hold."""
+        return self.model[process.pid].get(page.vpn, ZERO_PAGE)
+
+    def started(self) -> bool:
+        """Whether there is a process."""
+        return hasattr(self, "machine") and bool(self.machine.processes)
+
+    def mapped(self) -> bool:
+        """Whether any process has mapped anything."""
+        return self.started() and any(process.mm.vmas for process in self.processes)
+
+    # -- processes and memory ------------------------------------------------------------------------------------
+
+    @precondition(lambda self: hasattr(self, "machine") and len(self.processes) < _MAX_PROCESSES)
+    @rule(cpu=st.integers(0, 1), grouped=st.booleans())
+    def spawn(self, cpu: int, grouped: bool) -> None:
+        """A process starts, in the root cgroup or in the group."""
+        cpus = self.machine.online_cpus
+        process = self.machine.spawn("app", self.group if grouped else None, cpus[cpu % len(cpus)])
+        self.model[process.pid] = {}
+
+    @precondition(started)
+    @rule(who=_ANY, pages=st.integers(1, 24), order=st.sampled_from([0, 0, 2, 3]))
+    def mmap(self, who: int, pages: int, order: int) -> None:
+        """A process maps memory."""
+        process = self.some_process(who)
+        if sum(vma.pages for vma in process.mm.vmas) < 64:
+            process.mmap(pages * PAGE_SIZE, order)
+
+    @precondition(mapped)
+    @rule(who=_ANY, where=_ANY, kind=st.sampled_from(CONTENTS), seed=_ANY, count=st.integers(1, 12))
+    def write(self, who: int, where: int, kind: str, seed: int, count: int) -> None:
+        """A process writes some pages whole, one after the other."""
+        process, page = self.some_page(who, where)
+        for i in range(count):
+            data = page_of(kind, seed + i)
+            with suppress(NoMemory, DeviceIOError):  # then the page is as it was
+                process.write(page.start, data)
+                self.model[process.pid][page.vpn] = data
+            page = Region(page.end, PAGE_SIZE)
+            if process.mm.find(page.vpn) is None:
+                return
+
+    @precondition(mapped)
+    @rule(who=_ANY, where=_ANY, offset=st.integers(0, PAGE_SIZE - 1), data=st.binary(min_size=1, max_size=64))
+    def write_a_part(self, who: int, where: int, offset: int, data: bytes) -> None:
+        """A process writes a few bytes."""
+        process, page = self.some_page(who, where)
+        data = data[: PAGE_SIZE - offset]
+        old = self.expected(process, page)
+        with suppress(NoMemory, DeviceIOError):
+            process.write(page.start + offset, data)
+            self.model[process.pid][page.vpn] = old[:offset] + data + old[offset + len(data) :]
+
+    @precondition(mapped)
+    @rule(who=_ANY, where=_ANY)
+    def read(self, who: int, where: int) -> None:
+        """A process reads a page: what it wrote, or an error."""
+        process, page = self.some_page(who, where)
+        with suppress(NoMemory, DeviceIOError):
+            assert process.read(page.start, PAGE_SIZE) == self.expected(process, page)
+
+    @precondition(mapped)
+    @rule(who=_ANY, where=_ANY, write=st.booleans())
+    def touch(self, who: int, where: int, write: bool) -> None:
+        """A process touches a whole region, as far as memory goes."""
+        process, page = self.some_page(who, where)
+        region = process.mm.find(page.vpn)
+        assert region is not None
+        with suppress(NoMemory, DeviceIOError):
+            process.touch(region, write)
+
+    @precondition(lambda self: self.started() and len(self.processes) < _MAX_PROCESSES)
+    @rule(who=_ANY)
+    def fork(self, who: int) -> None:
+        """A process forks."""
+        parent = self.some_process(who)
+        child = parent.fork()
+        self.model[child.pid] = dict(self.model[parent.pid])
+
+    @precondition(mapped)
+    @rule(who=_ANY, where=_ANY, pages=st.integers(1, 30))
+    def munmap(self, who: int, where: int, pages: int) -> None:
+        """A process unmaps some pages, perhaps across regions."""
+        process, page = self.some_page(who, where)
+        process.munmap(page.start, pages * PAGE_SIZE)
+        for vpn in range(page.vpn, page.vpn + pages):
+            self.model[process.pid].pop(vpn, None)
+
+    @precondition(lambda self: self.started() and len(self.processes) > 1)
+    @rule(who=_ANY)
+    def exit(self, who: int) -> None:
+        """A process exits."""
+        process = self.some_process(who)
+        process.exit()
+        del self.model[process.pid]
+
+    # -- pressure ------------------------------------------------------------------------------------------------
+
+    @precondition(started)
+    @rule(pages=st.none() | st.integers(0, 40), grouped=st.booleans())
+    def reclaim(self, pages: int | None, grouped: bool) -> None:
+        """Somebody reclaims, from all or from the group."""
+        self.machine.reclaim(pages, self.group if grouped else None)
+
+    @precondition(started)
+    @rule(pages=st.integers(1, 20))
+    def writeback(self, pages: int) -> None:
+        """Compressed pages go to a device."""
+        self.machine.writeback(pages)
+
+    @precondition(started)
+    @rule(max=st.none() | st.integers(4, 40), swap_max=st.none() | st.integers(0, 30), writeback=st.booleans())
+    def limit(self, max: int | None, swap_max: int | None, writeback: bool) -> None:
+        """The group's limits change."""
+        self.group.max = None if max is None else max * PAGE_SIZE
+        self.group.swap_max = None if swap_max is None else swap_max * PAGE_SIZE
+        self.group.zswap_writeback = writeback
+
+    @precondition(started)
+    @rule(cpu=st.integers(0, 1))
+    def hotplug(self, cpu: int) -> None:
+        """A CPU goes or comes back."""
+        if cpu not in self.machine.online_cpus:
+            self.machine.cpu_online(cpu)
+        elif len(self.machine.online_cpus) > 1:
+            self.machine.cpu_offline(cpu)
+
+    # -- devices -------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.started() and len(self.machine.devices) < _MAX_DEVICES)
+    @rule(
+        kind=st.sampled_from(["memory", "slow", "file"]),
+        pages=st.integers(3, 80),
+        priority=st.none() | st.integers(0, 3),
+        discard=st.booleans(),
+    )
+    def swapon(self, kind: str, pages: int, priority: int | None, discard: bool) -> None:
+        """A device is swapped on: fast memory, slow memory, or a file."""
+        device: Device | Path | None = SlowMemoryDevice(pages * PAGE_SIZE) if kind == "slow" else None
+        if kind == "file":
+            if self.folder is None:
+                self.folder = Path(tempfile.mkdtemp(prefix="vswaplab-"))
+            self.slow_files += 1
+            device = self.folder / f"swap{self.slow_files}.img"
+        size = None if kind == "slow" else pages * PAGE_SIZE
+        self.machine.swapon(device, size=size, priority=priority, discard=discard)
+
+    @precondition(lambda self: self.started() and len(self.machine.devices) > 0)
+    @rule(which=_ANY, patience=st.none() | st.integers(0, 40))
+    def swapoff(self, which: int, patience: int | None) -> None:
+        """A device is swapped off, unless memory is short, it can't be read, or a signal comes."""
+        devices = list(self.machine.devices)
+        left = [patience]
+
+        def signal() -> bool:
+            if left[0] is None:
+                return False
+            left[0] -= 1
+            return left[0] < 0
+
+        with suppress(NoMemory, DeviceIOError, Interrupted):
+            self.machine.swapoff(devices[which % len(devices)], cancel=signal)
+
+    @precondition(lambda self: self.started() and len(self.machine.devices) > 0)
+    @rule(which=_ANY, fault=st.sampled_from(_FAULTS), nth=st.integers(1, 4), times=st.integers(1, 6))
+    def fail(self, which: int, fault: _FaultKind, nth: int, times: int) -> None:
+        """A device will fail soon."""
+        devices = list(self.machine.devices)
+        devices[which % len(devices)].device.inject(Fault(*fault, nth=nth, times=times))
+
+    @precondition(lambda self: self.started() and self.machine.zswap is not None)
+    @rule(kind=st.sampled_from(ZSWAP_FAULTS), nth=st.integers(1, 4), times=st.integers(1, 6))
+    def fail_zswap(self, kind: str, nth: int, times: int) -> None:
+        """zswap will fail soon."""
+        if self.machine.zswap is not None:
+            self.machine.zswap.inject(kind, nth, times)
+
+    # -- what must hold ------------------------------------------------------------------------------------------
+
+    @invariant()
+    def holds(self) -> None:
+        """Every invariant of every structure."""
+        if hasattr(self, "machine"):
+            self.machine.check()
+
+    def teardown(self) -> None:
+        """Every byte comes back, the trace tells the truth, and nothing is left over."""
+        try:
+            if hasattr(self, "machine"):
+                self._read_everything()
+                self._trace_is_true()
+                self._let_everything_go()
+        finally:
+            if hasattr(self, "machine"):
+                self.machine.close()
+            if self.folder is not None:
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _read_everything(self) -> None:
+        """With the faults and limits gone and room to swap, nothing may stand in the way of reading."""
+        for si in self.machine.devices:
+            si.device.clear_faults()
+        if self.machine.zswap is not None:
+            self.machine.zswap.clear_faults()
+        self.group.max = self.group.swap_max = None
+        self.group.zswap_writeback = True
+        self.machine.swapon(size="4M")
+        for process in self.processes:
+            for region in process.mm.vmas:
+                for i in range(region.pages):
+                    page = region.page(i)
+                    found = process.read(page.start, PAGE_SIZE)
+                    assert found == self.expected(process, page), f"page {page.vpn:#x} of process {process.pid}"
+        self.machine.check()
+
+    def _trace_is_true(self) -> None:
+        trace = self.machine.trace
+        if trace is not None and not trace.first:
+            difference = trace.step(len(trace) - 1).diff(self.machine.snapshot().state)
+            assert not difference, f"the trace and the structures disagree: {difference}"
+
+    def _let_everything_go(self) -> None:
+        machine = self.machine
+        for process in self.processes:
+            process.exit()
+        machine.check()
+        left = {
+            "virtual slots": machine.swap.used if hasattr(machine.swap, "used") else 0,
+            "compressed pages": machine.zswap.stored_pages if machine.zswap is not None else 0,
+            "physical slots": sum(si.inuse_pages for si in machine.devices),
+            "frames": len(machine.frames) - 1,  # the zero page stays
+            "charged pages": sum(memcg.nr_pages + memcg.swap_pages + memcg.zswap_bytes for memcg in machine.memcgs),
+            "references on cgroup ids": sum(memcg.id_refs for memcg in machine.memcgs),
+        }
+        assert not any(left.values()), f"left over: {left}"
+        for si in list(machine.devices):
+            machine.swapoff(si)
+        with suppress(SwapError):
+            machine.rmdir(self.group)
+        machine.check()
+
+
+def swap_machine(factory: Callable[..., Machine]) -> type[SwapMachine]:
+    """Return the state machine for machines that `factory` makes; its ``TestCase`` is for pytest to collect."""
+    return type("SwapMachine", (SwapMachine,), {"factory": staticmethod(factory)})
