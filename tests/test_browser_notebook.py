@@ -55,7 +55,7 @@ def test_figure_is_drawn(notebook: OpenNotebook) -> None:
     box = figure.bounding_box()
     assert box is not None
     assert box["width"] > 300
-    assert box["height"] > 200
+    assert box["height"] > 100
 
 
 def test_stepper_moves_both_ways_and_comes_back(notebook: OpenNotebook) -> None:

@@ -87,8 +87,11 @@ def execute(path: Path) -> NotebookNode:
     environment = {**os.environ, "PLOTLY_RENDERER": "plotly_mimetype"}
     try:
         client.execute(env=environment)
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        raise InvalidArgument(f"{path.name} does not run to its end: {str(error).strip().splitlines()[-1]}") from None
+    except CellExecutionError as error:
+        what = f"{error.ename}: {error.evalue}".rstrip(": ")
+        raise InvalidArgument(f"{path.name} does not run to its end: {what}") from None
+    except (CellTimeoutError, DeadKernelError) as error:
+        raise InvalidArgument(f"{path.name} does not run to its end: {str(error).splitlines()[0]}") from None
     return notebook
 
 
