@@ -107,7 +107,9 @@ def _traces(scene: Scene, theme: Theme) -> list[dict[str, Any]]:
 
 
 def _empty_places(scene: Scene, theme: Theme) -> dict[str, Any]:
-    places = [place for block in scene.layout.blocks for key, place in block.places.items() if key != ("folio", -1)]
+    taken = {(mark.x, mark.y) for mark in scene.marks}
+    all_places = (each for block in scene.layout.blocks for each in block.places.items())
+    places = [place for key, place in all_places if key != ("folio", -1) and (place.x, place.y) not in taken]
     return _points(places, size=max(3.0, scene.layout.mark / 3), color=theme.faint, symbol="circle")
 
 
@@ -148,7 +150,7 @@ def _changed_edges(scene: Scene, theme: Theme) -> dict[str, Any]:
 def _lines(edges: list[Edge], colour: str, width: float, opacity: float, dash: str) -> dict[str, Any]:
     xs: list[float | None] = []
     ys: list[float | None] = []
-    bend = _BEND if len(edges) <= 128 else _BEND // 3
+    bend = _BEND if len(edges) <= 128 else _BEND // 2
     for edge in edges:
         for i in range(bend + 1):
             x, y = _bezier(edge, i / bend)

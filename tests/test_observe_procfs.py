@@ -1,0 +1,146 @@
+"""Kernel-format text: columns, units and names as the kernel prints them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from vswaplab import Machine, NotFound
+from vswaplab.observe.procfs import DEBUGFS_FILES, PROCFS_FILES, debugfs, procfs
+from vswaplab.units import PAGE_SIZE, ZERO_PAGE
+from vswaplab.workloads.corpus import page_bytes
+
+HEADING = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+
+
+def device(path: str | None, pages: int, used: int, prio: int, type: int = 0) -> Any:
+    return SimpleNamespace(device=SimpleNamespace(path=path), pages=pages, inuse_pages=used, prio=prio, type=type)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (device("/swapfile", 2047, 0, -2), "/swapfile                               file\t\t8188\t\t0\t\t-2\n"),
+        (device("/dev/a b\tc\\d", 1, 1, 5), "/dev/a\\040b\\011c\\134d                   file\t\t4\t\t4\t\t5\n"),
+        (device(None, 255, 3, 10, 1), "/dev/ram1                               partition\t1020\t\t12\t\t10\n"),
+        (device("/big", 1 << 22, 1 << 22, -2), "/big" + " " * 36 + "file\t\t16777216\t16777216\t-2\n"),
+        (device("/" + "x" * 60, 1, 0, -2), "/" + "x" * 60 + " file\t\t4\t\t0\t\t-2\n"),
+    ],
+)
+def test_a_line_of_proc_swaps_is_the_kernels_to_the_character(given: Any, line: str) -> None:
+    assert procfs(SimpleNamespace(devices=[given]), "swaps") == HEADING + line
+
+
+def test_without_a_swapfile_proc_swaps_has_its_heading_only() -> None:
+    machine = Machine(ram="1M")
+    process = machine.spawn("app")
+    process.write(process.mmap(PAGE_SIZE).start, page_bytes("text", 0))
+    machine.reclaim()
+    assert machine.debugfs("vswap/used") == "1\n"
+    assert machine.procfs("swaps") == HEADING
+
+
+def test_a_page_in_zswap_is_not_used_in_proc_swaps_and_one_written_back_is(tmp_path: Path) -> None:
+    machine = Machine(ram="1M")
+    machine.swapon(tmp_path / "swap.img", size="1M")
+    process = machine.spawn("app")
+    process.write(process.mmap(2 * PAGE_SIZE).start, page_bytes("text", 0) + page_bytes("text", 1))
+    machine.reclaim()
+    used = [machine.procfs("swaps").splitlines()[1].split()[3]]
+    machine.writeback(1)
+    used.append(machine.procfs("swaps").splitlines()[1].split()[3])
+    assert used == ["0", "4"]
+    machine.close()
+
+
+def busy_machine() -> Machine:
+    """Return a machine with two pages in zswap, one zero page, one page in memory."""
+    machine = Machine(ram="1M")
+    machine.swapon(size="1M")
+    process = machine.spawn("app")
+    region = process.mmap(4 * PAGE_SIZE)
+    process.write(region.start, page_bytes("text", 0) + page_bytes("heap", 0) + ZERO_PAGE)
+    machine.reclaim()
+    process.write(region.start + 3 * PAGE_SIZE, b"here")
+    return machine
+
+
+def meminfo(machine: Machine) -> dict[str, int]:
+    return {line.split(":")[0]: int(line.split()[1]) for line in machine.procfs("meminfo").splitlines()}
+
+
+def test_meminfo_has_the_kernels_columns_and_order() -> None:
+    text = busy_machine().procfs("meminfo")
+    assert all(re.fullmatch(r"[A-Z][A-Za-z()]+: +\d+ kB", line) and len(line) == 27 for line in text.splitlines())
+    assert text.startswith("MemTotal:           1024 kB\nMemFree: ")
+    names = [line.split(":")[0] for line in text.splitlines()]
+    assert " ".join(names) == (
+        "MemTotal MemFree MemAvailable SwapCached Active Inactive Active(anon) Inactive(anon) SwapTotal SwapFree "
+        "Zswap Zswapped AnonPages PageTables"
+    )
+
+
+def test_meminfo_counts_what_is_there() -> None:
+    machine = busy_machine()
+    now = meminfo(machine)
+    assert (now["Zswapped"], now["AnonPages"], now["PageTables"]) == (8, 4, 16)
+    assert now["SwapTotal"] == now["SwapFree"] == 1020
+    assert now["Active"] + now["Inactive"] == 4
+    assert now["Zswap"] << 10 == int(machine.debugfs("zswap/pool_total_size"))
+    assert now["MemTotal"] - now["MemFree"] == 4 + now["Zswap"]
+
+
+def test_meminfo_leaves_zswap_out_where_there_is_none() -> None:
+    assert "Zswap" not in Machine(ram="1M", zswap=None).procfs("meminfo")
+
+
+def test_vmstat_is_names_and_counts() -> None:
+    machine = busy_machine()
+    lines = [line.split(" ") for line in machine.procfs("vmstat").splitlines()]
+    counts = {name: int(value) for name, value in lines}
+    assert len(counts) == len(lines)
+    assert (counts["zswpout"], counts["swpout_zero"], counts["pswpout"], counts["nr_anon_pages"]) == (2, 1, 0, 1)
+    assert counts["pgfault"] == 4
+    assert counts["pgsteal_direct"] == counts["pgsteal_anon"] == 3
+    assert counts["nr_free_pages"] == machine.free_pages
+    for name in ("pswpin", "swpin_zero", "zswpin", "zswpwb", "pgmajfault", "workingset_refault_anon", "swap_ra"):
+        assert counts[name] == 0
+
+
+@pytest.mark.parametrize("name", DEBUGFS_FILES)
+def test_a_debugfs_file_reads_as_a_number_and_a_newline(name: str) -> None:
+    assert re.fullmatch(r"\d+\n", busy_machine().debugfs(name))
+
+
+def test_debugfs_counts_what_is_there() -> None:
+    machine = busy_machine()
+    assert [machine.debugfs(name) for name in ("zswap/stored_pages", "vswap/used", "vswap/alloc_reject")] == [
+        "2\n",
+        "3\n",
+        "0\n",
+    ]
+
+
+def test_unknown_names_are_answered_with_those_there_are() -> None:
+    machine = Machine(ram="1M")
+    with pytest.raises(NotFound, match=", ".join(PROCFS_FILES)):
+        procfs(machine, "cpuinfo")
+    with pytest.raises(NotFound, match="zswap/stored_pages"):
+        debugfs(machine, "zswap/rubbish")
+
+
+def test_zswaps_files_are_missing_where_zswap_is() -> None:
+    machine = Machine(ram="1M", zswap=None)
+    with pytest.raises(NotFound, match="zswap is off"):
+        debugfs(machine, "zswap/stored_pages")
+    assert debugfs(machine, "vswap/used") == "0\n"
+
+
+def test_a_design_without_virtual_slots_has_no_vswap_files() -> None:
+    legacy = SimpleNamespace(swap=SimpleNamespace(design="legacy"), zswap=None)
+    with pytest.raises(NotFound, match="legacy design"):
+        debugfs(legacy, "vswap/used")
