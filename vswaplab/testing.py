@@ -45,6 +45,8 @@ _MAX_PROCESSES = 4
 _MAX_DEVICES = 3
 _ANY = st.integers(0, 1 << 16)
 
+_DEVICE_KINDS = ("memory", "slow", "file")
+
 _FaultKind = tuple[Literal["read", "write"], Literal["EIO", "ENOSPC", "short"]]
 _FAULTS: list[_FaultKind] = [
     ("read", "EIO"),
@@ -88,23 +90,39 @@ class SwapMachine(RuleBasedStateMachine):
         self.machine: Machine
         self.model: dict[int, dict[int, bytes]] = {}
         """Process id -> page number -> contents; pages never written are not there and read as zeros."""
-        self.slow_files = 0
+        self.files = 0
 
     @initialize(
         ram=st.integers(24, 64),
         zswap=st.sampled_from([None, {}, {"compressor": "lz4", "max_pool_percent": 50}]),
         page_cluster=st.sampled_from([0, 2, 3]),
-        device=st.booleans(),
+        device=st.none() | st.tuples(st.sampled_from(_DEVICE_KINDS), st.integers(3, 120)),
+        order=st.sampled_from([0, 0, 2, 3]),
+        grouped=st.booleans(),
+        seed=_ANY,
     )
-    def start(self, ram: int, zswap: dict[str, Any] | None, page_cluster: int, device: bool) -> None:
-        """Begin with one process, one cgroup of its own, and perhaps a device."""
+    def start(
+        self,
+        ram: int,
+        zswap: dict[str, Any] | None,
+        page_cluster: int,
+        device: tuple[str, int] | None,
+        order: int,
+        grouped: bool,
+        seed: int,
+    ) -> None:
+        """Begin with a process that has written more than fits in memory, if there was any place to swap it to."""
         make = type(self).factory
         self.machine = make(ram=ram * PAGE_SIZE, cpus=2, zswap=zswap, page_cluster=page_cluster)
         self.group = self.machine.memcg("group")
-        if device:
-            self.machine.swapon(size="512K")
-        self.spawn(cpu=0, grouped=False)
-        self.mmap(who=0, pages=24, order=0)
+        if device is not None:
+            self.swapon(*device, priority=None, discard=False)
+        self.spawn(cpu=0, grouped=grouped)
+        process = self.some_process(0)
+        region = process.mmap((ram + ram // 2) * PAGE_SIZE, order)
+        for i in range(region.pages):
+            if not self._write(process, region.page(i), page_of(CONTENTS[(seed + i) % len(CONTENTS)], seed + i)):
+                break
 
     # -- choices -------------------------------------------------------------------------------------------------
 
@@ -152,22 +170,28 @@ class SwapMachine(RuleBasedStateMachine):
     def mmap(self, who: int, pages: int, order: int) -> None:
         """A process maps memory."""
         process = self.some_process(who)
-        if sum(vma.pages for vma in process.mm.vmas) < 64:
+        if sum(vma.pages for vma in process.mm.vmas) < 128:
             process.mmap(pages * PAGE_SIZE, order)
 
     @precondition(mapped)
-    @rule(who=_ANY, where=_ANY, kind=st.sampled_from(CONTENTS), seed=_ANY, count=st.integers(1, 12))
+    @rule(who=_ANY, where=_ANY, kind=st.sampled_from(CONTENTS), seed=_ANY, count=st.integers(1, 30))
     def write(self, who: int, where: int, kind: str, seed: int, count: int) -> None:
         """A process writes some pages whole, one after the other."""
         process, page = self.some_page(who, where)
         for i in range(count):
-            data = page_of(kind, seed + i)
-            with suppress(NoMemory, DeviceIOError):  # then the page is as it was
-                process.write(page.start, data)
-                self.model[process.pid][page.vpn] = data
+            self._write(process, page, page_of(kind, seed + i))
             page = Region(page.end, PAGE_SIZE)
             if process.mm.find(page.vpn) is None:
                 return
+
+    def _write(self, process: Process, page: Region, data: bytes) -> bool:
+        """Write a page; False if there was an error, and then the page is as it was."""
+        try:
+            process.write(page.start, data)
+        except (NoMemory, DeviceIOError):
+            return False
+        self.model[process.pid][page.vpn] = data
+        return True
 
     @precondition(mapped)
     @rule(who=_ANY, where=_ANY, offset=st.integers(0, PAGE_SIZE - 1), data=st.binary(min_size=1, max_size=64))
@@ -258,8 +282,8 @@ class SwapMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.started() and len(self.machine.devices) < _MAX_DEVICES)
     @rule(
-        kind=st.sampled_from(["memory", "slow", "file"]),
-        pages=st.integers(3, 80),
+        kind=st.sampled_from(_DEVICE_KINDS),
+        pages=st.integers(3, 120),
         priority=st.none() | st.integers(0, 3),
         discard=st.booleans(),
     )
@@ -269,8 +293,8 @@ class SwapMachine(RuleBasedStateMachine):
         if kind == "file":
             if self.folder is None:
                 self.folder = Path(tempfile.mkdtemp(prefix="vswaplab-"))
-            self.slow_files += 1
-            device = self.folder / f"swap{self.slow_files}.img"
+            self.files += 1
+            device = self.folder / f"swap{self.files}.img"
         size = None if kind == "slow" else pages * PAGE_SIZE
         self.machine.swapon(device, size=size, priority=priority, discard=discard)
 
