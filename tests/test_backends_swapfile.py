@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +143,7 @@ def test_equals_take_turns_by_cluster() -> None:
     for _ in range(3):
         devices.swapon(device(4 * SWAPFILE_CLUSTER), 7)
     types = [devices.alloc_slot().type for _ in range(6 * SWAPFILE_CLUSTER - 3)]
-    turns = [types[0], *(b for a, b in zip(types, types[1:], strict=False) if a != b)]
+    turns = [types[0], *(b for a, b in pairwise(types) if a != b)]
     assert turns == [0, 1, 2, 0, 1, 2]
 
 
@@ -268,6 +269,30 @@ def test_search_takes_nonfull_then_free_then_frag() -> None:
     devices.cpu_dead(0)
     assert cluster_of(devices.alloc_slot(1).offset) == cluster_of(kept.offset) == 1
     assert lists.members(ClusterState.FRAG, 1) == [2, 3, 1]
+
+
+def test_every_nonfull_cluster_is_tried_before_free() -> None:
+    """A nonfull cluster without an aligned run goes to frag, and the next one is tried."""
+    devices, si = one(6 * SWAPFILE_CLUSTER)
+    runs = [devices.alloc_slot(4) for _ in range(64)]
+    for run in (runs[3], runs[40]):
+        devices.free_slots(run + 1)  # cluster 1 keeps no room for a run, cluster 2 does
+    devices.free_slots(runs[40], 1)
+    devices.free_slots(runs[40] + 2, 14)
+    assert si.lists.members(ClusterState.NONFULL, 4) == [1, 2]
+    devices.cpu_dead(0)
+    assert devices.alloc_slot(4) == runs[40]
+    assert si.lists.members(ClusterState.FRAG, 4) == [1]
+    assert si.lists.members(ClusterState.NONFULL, 4) == []
+    devices.check()
+
+
+def test_cluster_on_frag_keeps_its_place_while_the_hint_uses_it() -> None:
+    """Allocation through the hint moves a cluster to frag once, and not again to the tail."""
+    devices, si = one(6 * SWAPFILE_CLUSTER)
+    for cpu in (0, 1, 0, 0):
+        devices.alloc_slot(1, cpu)
+    assert si.lists.members(ClusterState.FRAG, 1) == [1, 2]
 
 
 def test_clusters_move_with_use() -> None:
@@ -441,6 +466,20 @@ def test_one_full_cluster_is_reclaimed_before_frag() -> None:
     devices.check()
 
 
+def test_full_clusters_take_turns_in_reclaim() -> None:
+    """Each reclaim looks at the next full cluster, though the last one gave nothing up."""
+    devices, si = one(3 * SWAPFILE_CLUSTER)
+    devices.alloc_many(3 * SWAPFILE_CLUSTER - 4)
+    reclaimer = Reclaimer(devices)
+    reclaimer.refuse = {7, 600}
+    for offset in (7, 600):
+        si.rmap_mark_cache_only(offset)
+    for _ in range(3):
+        devices.cpu_dead(0)
+        devices.alloc_slot()
+    assert reclaimer.asked == [7, 600, 7]
+
+
 def test_cluster_emptied_by_reclaim_may_go_to_discard() -> None:
     """A cluster that reclaim empties on a discarding device is not allocated from before its discard."""
     devices, si = one(3 * SWAPFILE_CLUSTER, discard=True)
@@ -508,6 +547,18 @@ def test_failed_discard_frees_the_cluster_all_the_same() -> None:
     assert devices.do_discards() == 1
     assert si.lists.members(ClusterState.FREE) == [1]
     devices.check()
+
+
+def test_device_on_its_way_off_discards_nothing_more() -> None:
+    """Clusters emptied by swapoff are free at once; there is nobody to discard them for."""
+    devices, si = one(4 * SWAPFILE_CLUSTER, discard=True)
+    first, second = devices.alloc_slot(9), devices.alloc_slot(9)
+    devices.begin_swapoff(0)
+    devices.free_slots(first, 512)
+    devices.free_many(np.arange(second, second + 512, dtype=np.uint64))
+    assert si.lists.members(ClusterState.DISCARD) == []
+    devices.abort_swapoff(0)
+    assert si.lists.members(ClusterState.FREE) == [3, 1, 2]
 
 
 def test_device_without_discard_is_not_asked() -> None:
