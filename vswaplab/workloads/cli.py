@@ -1,4 +1,4 @@
-"""Commands of workloads: ``vswaplab replay`` and ``vswaplab run``."""
+"""Commands of workloads: ``vswaplab replay``, ``vswaplab run`` and ``vswaplab kernel``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from vswaplab.mm.machine import DESIGNS
+from vswaplab.workloads.kernel_tables import Comparison, compare, kernel_rows, table
 from vswaplab.workloads.replay import replay
+from vswaplab.workloads.scenario_data import scenario_names
+from vswaplab.workloads.scenarios import run_scenario
 from vswaplab.workloads.traces import load_trace
 
 __all__ = ["add_commands"]
@@ -50,8 +54,34 @@ def _replay(args: argparse.Namespace) -> int:
     return 0
 
 
+def _run(args: argparse.Namespace) -> int:
+    with run_scenario(args.scenario, design=args.design, folder=args.folder) as run:
+        print(json.dumps(run.as_dict(), indent=1) if args.json else run)
+    return 0
+
+
+def _kernel(args: argparse.Namespace) -> int:
+    """Print the model beside the kernel; exit code 1 if a count differs by more than it may."""
+    rows = [row for row in kernel_rows() if row.virtual]
+    found: list[Comparison] = []
+    report = _progress("running the kernel's rows")
+    for done, row in enumerate(rows, 1):
+        found += compare([row])
+        report(done, len(rows))
+    wrong = sum(not each.agrees for each in found)
+    if args.json:
+        print(
+            json.dumps(
+                {"agree": len(found) - wrong, "differ": wrong, "rows": [each.as_dict() for each in found]}, indent=1
+            )
+        )
+    else:
+        print(table(found), f"{len(found) - wrong} of {len(found)} counts agree", sep="\n")
+    return 1 if wrong else 0
+
+
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``vswaplab replay`` and ``vswaplab run`` to the command line."""
+    """Add the three commands to the command line."""
     parser = commands.add_parser("replay", help="replay a reference string through the swap layer")
     parser.add_argument("trace", metavar="TRACE", help="a file, or one of: cc1, python_json, sort, sqlite")
     parser.add_argument("--ram", required=True, metavar="SIZE", help="memory for the program's pages, such as 512K")
@@ -75,3 +105,14 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--verify", action="store_true", help="compare every page that comes back with what went out")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_replay)
+
+    parser = commands.add_parser("run", help="run a scenario on a machine and print its counters, phase by phase")
+    parser.add_argument("scenario", metavar="SCENARIO", help=f"a .json file, or one of: {', '.join(scenario_names())}")
+    parser.add_argument("--design", choices=sorted(DESIGNS), help="default: as the scenario says")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="make swap devices files in DIR; default: in memory")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_run)
+
+    parser = commands.add_parser("kernel", help="run the pages of the kernel tables and print model beside kernel")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_kernel)

@@ -10,7 +10,8 @@ the least recently used page. Each reference is passed once: the whole replay is
 >>> [tuple(int(n) for n in row) for row in zip(events.index, events.fault, events.evict)]
 [(0, 0, -1), (1, 1, -1), (2, 2, -1), (4, 3, 1), (5, 1, 2)]
 
-The loop is compiled with numba when that is installed (the extra ``fast``); otherwise the same function runs as it is.
+The loop is compiled with numba when that is installed (the extra ``fast``) and the string is long; otherwise the same
+function runs as it is.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ __all__ = [
     "have_numba",
     "lru_events",
     "lru_misses",
+    "worth_compiling",
 ]
 
 Reference = npt.NDArray[np.unsignedinteger[Any]]
@@ -45,6 +47,8 @@ I32 = npt.NDArray[np.int32]
 MAX_REFERENCES = (1 << 31) - 1
 MAX_PAGES = 1 << 28
 """Distinct pages, 1 TiB of memory: bounds the one table the replay needs (4 bytes a page)."""
+
+_WORTH_COMPILING = 5_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +117,11 @@ def _compiled(kernel: Callable[..., int]) -> Callable[..., int]:
     return compiled
 
 
+def worth_compiling(references: int) -> bool:
+    """Return whether to use the compiled kernels: compiling takes as long as the plain one for millions of references."""
+    return have_numba() and (bool(_compiled.cache_info().currsize) or references >= _WORTH_COMPILING)
+
+
 def _run(kernel: Callable[..., int], fast: bool, *args: Any) -> int:
     """Call a kernel, compiled or as it is; a memoryview is four times as quick as an array where it is not compiled."""
     if fast:
@@ -123,9 +132,9 @@ def _run(kernel: Callable[..., int], fast: bool, *args: Any) -> int:
 def compile_kernels(*dtypes: npt.DTypeLike) -> None:
     """Compile the kernels now (about a second) for reference strings of these dtypes, so that no timing includes it."""
     for dtype in dtypes or (np.uint16, np.uint32):
-        events = lru_events(np.zeros(1, dtype), 1)
+        events = lru_events(np.zeros(1, dtype), 1, fast=True)
         list(Waves(events, 1, fast=True).batch(0, 1))
-        lru_misses(np.zeros(1, dtype), 1)
+        lru_misses(np.zeros(1, dtype), 1, fast=True)
 
 
 def _checked(ref: Reference, frames: int) -> tuple[Reference, int]:
@@ -149,11 +158,12 @@ def _checked(ref: Reference, frames: int) -> tuple[Reference, int]:
 def lru_misses(ref: Reference, frames: int, *, fast: bool | None = None) -> int:
     """Return how many references miss an LRU memory of `frames` pages; O(references).
 
-    `fast` forces the compiled (True) or the plain kernel (False); None takes the compiled one if numba is installed.
+    `fast` forces the compiled (True) or the plain kernel (False); None takes the compiled one if numba is
+    installed and the string long enough to be worth it.
     """
     ref, nr_pages = _checked(ref, frames)
     last, nothing = np.full(nr_pages, -1, np.int32), np.empty(0, np.int32)
-    return _run(_lru, have_numba() if fast is None else fast, ref, int(frames), last, nothing, nothing)
+    return _run(_lru, worth_compiling(len(ref)) if fast is None else fast, ref, int(frames), last, nothing, nothing)
 
 
 def lru_events(ref: Reference, frames: int, *, fast: bool | None = None) -> LruEvents:
@@ -164,7 +174,7 @@ def lru_events(ref: Reference, frames: int, *, fast: bool | None = None) -> LruE
     ref, nr_pages = _checked(ref, frames)
     last = np.full(nr_pages, -1, np.int32)
     index, evict = np.empty(len(ref), np.int32), np.empty(len(ref), np.int32)
-    misses = _run(_lru, have_numba() if fast is None else fast, ref, int(frames), last, index, evict)
+    misses = _run(_lru, worth_compiling(len(ref)) if fast is None else fast, ref, int(frames), last, index, evict)
     index = index[:misses].copy()
     return LruEvents(index, ref[index].astype(np.int32), evict[:misses].copy())
 
@@ -177,7 +187,7 @@ class Waves:
     """
 
     def __init__(self, events: LruEvents, nr_pages: int, *, fast: bool | None = None) -> None:
-        self._events, self._fast = events, have_numba() if fast is None else fast
+        self._events, self._fast = events, worth_compiling(len(events)) if fast is None else fast
         self._seen = np.zeros(nr_pages, np.int64)
         self._base = 0
 

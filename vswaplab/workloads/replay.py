@@ -3,7 +3,7 @@
 The reference string alone decides which page LRU evicts and which it faults (`vswaplab.workloads.lru`). That stream of
 events is taken in batches, each batch in waves that name no page twice, and each wave goes through the virtual layer in
 array form. A page's own events keep their order; those of different pages in one batch may change places, as if reclaim
-ran ahead by a batch: 512 events, or 131,072 without contents. Swap has to hold that many pages more at most.
+ran ahead by a batch: 32 events, or 131,072 without contents. Swap has to hold that many pages more at most.
 
 * A page's first fault is no swap-in: it had no contents yet.
 * Contents are real pages: the page of the corpus that a fixed hash of (page, version, seed) names, where the version
@@ -37,19 +37,16 @@ from vswaplab.errors import InvalidArgument, InvariantError, NoMemory, NoSpace
 from vswaplab.mm.memcg import Memcg, MemcgTable
 from vswaplab.units import PAGE_SIZE, ZERO_PAGE, format_size, pages_of
 from vswaplab.virtual.space import VirtualSwap
-from vswaplab.workloads.corpus import MIXES, REAL_KINDS, mix_pages, real_pages
-from vswaplab.workloads.lru import LruEvents, Waves, lru_events
+from vswaplab.workloads.contents import Contents, choose_contents, corpus_of
+from vswaplab.workloads.lru import LruEvents, Waves, compile_kernels, lru_events, worth_compiling
 from vswaplab.workloads.traces import Trace, load_trace
 
-__all__ = ["Contents", "ReplayReport", "replay"]
-
-Contents = str | Sequence[bytes] | None
-"""``"real"``, a kind of real page, a mix, pages of your own, or None: no contents, the layer's metadata only."""
+__all__ = ["ReplayReport", "replay"]
 
 _FOLIO_BASE = 0xFFFF_EA00_0000_0000
 _FOLIO_BYTES = 64
-_BATCH, _REAL_BATCH = 1 << 17, 1 << 9
-_CORPUS_LIMIT = 1 << 18  # pages of the caller's own, 1 GiB
+_BATCH = 1 << 17
+_REAL_BATCH = 32  # how far reclaim looks ahead at a time: SWAP_CLUSTER_MAX [BACKGROUND]
 
 
 @dataclass
@@ -232,10 +229,15 @@ class _RealLayer(_Layer):
         self.report.seconds["contents"] += perf_counter() - start
 
     def shrink(self) -> None:
-        """A full pool refused a page: write back cold entries until it is below its threshold, as the worker does."""
-        zswap = self.swap.zswap
-        while zswap is not None and zswap.pool_limit_reached and self.swap.writeback(64):
-            pass
+        """A full pool refused a page: write cold entries back until it is below its threshold, as the worker does."""
+        zswap, report, start = self.swap.zswap, self.report, perf_counter()
+        while zswap is not None and zswap.pool_reached_full and zswap.over_accept_threshold():
+            written = self.swap.writeback(64)
+            report.written_back += written
+            report.written_bytes += written * PAGE_SIZE
+            if not written:
+                break
+        report.seconds["contents"] += perf_counter() - start
 
     def load(self, pages: npt.NDArray[np.int32], entries: U64) -> None:
         found = self.swap.lookup_many(entries)
@@ -252,7 +254,7 @@ class _RealLayer(_Layer):
             self.report.swap_ins[name] += int(which.sum())
         self.report.read_bytes += int(on_disk.sum()) * PAGE_SIZE
 
-    def _copy_in(self, pages: npt.NDArray[np.int32], handles: U64, fetch: Callable[[int], bytes]) -> None:
+    def _copy_in(self, pages: npt.NDArray[np.int32], handles: U64, fetch: Callable[[int], bytes | bytearray]) -> None:
         start = perf_counter()
         for handle, which in zip(handles.tolist(), self.content[pages].tolist(), strict=True):
             data = fetch(handle)
@@ -261,7 +263,7 @@ class _RealLayer(_Layer):
         self.report.pages_verified += len(pages) if self.verify else 0
         self.report.seconds["contents"] += perf_counter() - start
 
-    def _load_zswap(self, handle: int) -> bytes:
+    def _load_zswap(self, handle: int) -> bytes | bytearray:
         assert self.swap.zswap is not None
         return self.swap.zswap.load(handle)
 
@@ -272,40 +274,6 @@ class _RealLayer(_Layer):
 def _pointers(pages: npt.NDArray[np.int32]) -> U64:
     """Return the address of each page's ``struct page``: the program's pages are numbered, and so are these."""
     return pages.astype(np.uint64) * np.uint64(_FOLIO_BYTES) + np.uint64(_FOLIO_BASE)
-
-
-def _corpus(contents: Contents) -> Sequence[bytes]:
-    """Return the pages that contents are chosen from."""
-    if contents == "real":
-        return real_pages()
-    if isinstance(contents, str):
-        if contents in REAL_KINDS:
-            return real_pages(contents)
-        if contents in MIXES:
-            return mix_pages(contents)
-        raise InvalidArgument(f"contents {contents[:40]!r} is none of: real, {', '.join((*REAL_KINDS, *MIXES))}.")
-    pages = list(contents or ())
-    if not 1 <= len(pages) <= _CORPUS_LIMIT or any(len(page) != PAGE_SIZE for page in pages):
-        raise InvalidArgument(f"contents must be 1 to {_CORPUS_LIMIT} pages of {PAGE_SIZE} bytes each.")
-    return pages
-
-
-def _choose(trace: Trace, events: LruEvents, nr_choices: int, seed: int) -> U64:
-    """Return, for each event, which page of the corpus the evicted page holds: a hash of (page, version, seed)."""
-    page = np.maximum(events.evict, 0).astype(np.uint64)
-    writes = np.flatnonzero(trace.write)
-    # writes in order of (page, time); an eviction's version is its rank in there less that of its page's first write
-    written = np.sort(trace.ref[writes].astype(np.uint64) << np.uint64(32) | writes.astype(np.uint64))
-    first = page << np.uint64(32)
-    version = np.searchsorted(written, first | events.index.astype(np.uint64)) - np.searchsorted(written, first)
-    return _mixed(page ^ _mixed(version.astype(np.uint64) + np.uint64(seed << 32))) % np.uint64(nr_choices)
-
-
-def _mixed(value: U64) -> U64:
-    """Return a 64-bit finalizer's hash (splitmix64) of each element."""
-    value = (value + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ value >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-    return value ^ value >> np.uint64(31)
 
 
 def replay(
@@ -333,6 +301,8 @@ def replay(
         raise InvalidArgument(f"Replay knows the design 'virtual', not {str(design)[:40]!r}.")
     trace = _as_trace(trace)
     frames = pages_of(ram, "ram")
+    if worth_compiling(len(trace)):
+        compile_kernels(trace.ref.dtype)  # not part of the time stated
     start = perf_counter()
     events = lru_events(trace.ref, frames)
     decided = perf_counter() - start
@@ -378,8 +348,8 @@ def _layer(
         return _Layer(trace.nr_pages, swap, memcgs.root, report, zswap is not None)
     pool = None if zswap is None else Zswap(report.frames, **zswap)
     swap = VirtualSwap(devices=devices, zswap=pool, memcgs=memcgs)
-    corpus = _corpus(contents)
-    chosen = _choose(trace, events, len(corpus), seed)
+    corpus = corpus_of(contents)
+    chosen = choose_contents(trace, events, len(corpus), seed)
     return _RealLayer(trace.nr_pages, swap, memcgs.root, report, corpus, chosen, verify)
 
 
@@ -410,3 +380,5 @@ def _apply(layer: _Layer, events: LruEvents, batch: int, progress: Callable[[int
     report.seconds["layer"] = perf_counter() - begin - report.seconds["contents"]
     report.first_touches = report.misses - sum(report.swap_ins.values())
     report.virtual_slots = swap.used
+    report.swapfile_slots = sum(si.inuse_pages for si in swap.devices)
+    report.pool_pages = 0 if swap.zswap is None else swap.zswap.pool_pages
