@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vswaplab.entry import PTE_PRESENT, PTE_WRITE, pte_to_entry, pte_to_frame
 from vswaplab.errors import InvariantError, NotFound
+from vswaplab.units import ZERO_PAGE
 
 if TYPE_CHECKING:
     from vswaplab.backends.zswap import Zswap
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["check_machine"]
 
 
-def _hold(rule: bool, invariant: str, detail: str) -> None:
+def _hold(rule: bool, invariant: str, detail: str, *of: object) -> None:
+    """Raise `InvariantError` unless the rule holds; only then `detail` is formatted with `of`: mostly all is well."""
     if not rule:
-        raise InvariantError(invariant, detail)
+        raise InvariantError(invariant, detail.format(*of) if of else detail)
 
 
 def check_machine(machine: Machine) -> None:
@@ -46,23 +48,24 @@ def check_machine(machine: Machine) -> None:
 def _check_page_table(machine: Machine, process: Process, holders: Counter[int], maps: Counter[int]) -> None:
     table = process.mm.page_table
     _check_tables(process)
+    where = f"PTE of page {{:#x}} of process {process.pid}"
     for vpn, pte in table.walk():
-        name = f"PTE of page {vpn:#x} of process {process.pid}"
-        _hold(process.mm.find(vpn) is not None, "pte-within-a-region", name)
+        _hold(process.mm.find(vpn) is not None, "pte-within-a-region", where, vpn)
         if not pte & PTE_PRESENT:
             holders[pte_to_entry(pte)] += 1
             continue
         frame = pte_to_frame(pte)
         folio = machine.frames.get(frame)
-        _hold(folio is not None, "pte-maps-a-live-frame", f"{name} maps frame {frame:#x}")
+        _hold(folio is not None, "pte-maps-a-live-frame", where + " maps frame {:#x}", vpn, frame)
         assert folio is not None
-        index = folio.mapped.get((process.pid, vpn))
-        _hold(index == frame - folio.pfn, "folio-knows-its-ptes", f"{name} maps page {frame - folio.pfn} of {folio!r}")
-        _hold(folio.uptodate, "mapped-folio-is-uptodate", f"{name} maps {folio!r}")
+        index = frame - folio.pfn
+        known = folio.mapped.get((process.pid, vpn)) == index
+        _hold(known, "folio-knows-its-ptes", where + " maps page {} of {!r}", vpn, index, folio)
+        _hold(folio.uptodate, "mapped-folio-is-uptodate", where + " maps {!r}", vpn, folio)
         maps[id(folio)] += 1
         if pte & PTE_WRITE:
-            ours = folio is not machine.zero_folio and folio.mapcount(frame - folio.pfn) == 1
-            _hold(ours, "writable-pte-is-alone", f"{name} may write {folio!r}")
+            ours = folio is not machine.zero_folio and folio.mapcount(index) == 1
+            _hold(ours, "writable-pte-is-alone", where + " may write {!r}", vpn, folio)
 
 
 def _check_tables(process: Process) -> None:
@@ -94,28 +97,28 @@ def _check_frames(machine: Machine, maps: Counter[int]) -> None:
     for frame, folio in machine.frames.items():
         if frame != folio.pfn:
             within = folio.pfn <= frame < folio.pfn + folio.nr_pages and machine.frames.get(folio.pfn) is folio
-            _hold(within, "frame-within-its-folio", f"frame {frame:#x} belongs to {folio!r}")
+            _hold(within, "frame-within-its-folio", "frame {:#x} belongs to {!r}", frame, folio)
             continue
         mapped = len(folio.mapped)
-        _hold(maps[id(folio)] == mapped, "folio-mappings-exist", f"{folio!r}: {maps[id(folio)]} PTEs map it")
+        _hold(maps[id(folio)] == mapped, "folio-mappings-exist", "{!r}: {} PTEs map it", folio, maps[id(folio)])
         references = mapped + (folio.nr_pages if folio.in_swapcache else 0)
-        _hold(folio.refcount == references, "refcount", f"{folio!r} should have {references} references")
+        _hold(folio.refcount == references, "refcount", "{!r} should have {} references", folio, references)
         if folio is machine.zero_folio:
-            _hold(not any(folio.data), "zero-page-is-zero", "somebody wrote to the zero page")
+            _hold(folio.data == ZERO_PAGE, "zero-page-is-zero", "somebody wrote to the zero page")
             continue
-        _hold(references > 0, "unreferenced-folio-is-freed", repr(folio))
-        _hold(not folio.locked and not folio.writeback, "folio-at-rest", f"{folio!r} is locked between operations")
+        _hold(references > 0, "unreferenced-folio-is-freed", "{!r}", folio)
+        _hold(not folio.locked and not folio.writeback, "folio-at-rest", "{!r} is busy between operations", folio)
         _check_cached(machine, folio)
 
 
 def _check_cached(machine: Machine, folio: Folio) -> None:
-    """A clean folio of the swap cache has a good copy elsewhere; each entry knows its folio."""
+    """The entries of a folio in the swap cache lead to it, and a folio that is not there has none."""
     if not folio.in_swapcache:
-        _hold(folio.swap == 0, "no-entry-outside-the-swap-cache", repr(folio))
+        _hold(folio.swap == 0, "no-entry-outside-the-swap-cache", "{!r} has entry {}", folio, folio.swap)
         return
-    for i in range(folio.nr_pages):
-        found = machine.swap.swap_cache_get_folio(folio.swap + i)
-        _hold(found is folio, "swap-cache-points-back", f"entry {folio.swap + i} of {folio!r} leads to {found!r}")
+    for entry in range(folio.swap, folio.swap + folio.nr_pages):
+        found = machine.swap.swap_cache_get_folio(entry)
+        _hold(found is folio, "swap-cache-points-back", "entry {} of {!r} leads to {!r}", entry, folio, found)
 
 
 def _check_accounts(machine: Machine) -> None:
@@ -139,10 +142,10 @@ def _check_lru(memcg: Memcg, listed: set[int]) -> None:
         (True, lruvec.active, lruvec.nr_active),
     ):
         for folio in folios:
-            _hold(id(folio) not in listed, "every-folio-is-listed-once", f"{folio!r} is listed twice")
+            _hold(id(folio) not in listed, "every-folio-is-listed-once", "{!r} is listed twice", folio)
             listed.add(id(folio))
             rule = folio.on_lru and folio.active == active and folio.memcg is memcg
-            _hold(rule, "folio-on-its-own-list", f"{folio!r} is on a list of {memcg.path}")
+            _hold(rule, "folio-on-its-own-list", "{!r} is on a list of {}", folio, memcg.path)
         pages = sum(folio.nr_pages for folio in folios)
         _hold(pages == counted, "lru-size", f"{memcg.path}: counted {counted}, there are {pages}")
 

@@ -1,9 +1,9 @@
 """Page tables: four levels of 512 entries, as on x86-64 [BACKGROUND].
 
-The three upper levels (PGD, PUD, PMD) are lists that point to tables; the leaves are numpy arrays of 512 64-bit PTEs,
-so that a walk over a whole address space runs at the speed of arrays. One leaf is read and written through a
-memoryview, which is three times faster than an array for a single PTE. A table exists exactly as long as it holds
-something; every mapping ends in PTEs, the model has no huge PMDs.
+The three upper levels (PGD, PUD, PMD) keep those of their 512 entries that are in use; the leaves are numpy arrays of
+512 64-bit PTEs, so that a walk over a whole address space runs at the speed of arrays. One leaf is read and written
+through a memoryview, which is three times faster than an array for a single PTE. A table exists exactly as long as it
+holds something; every mapping ends in PTEs, the model has no huge PMDs.
 
 >>> table = PageTable()
 >>> table.set(0x12345, 7)
@@ -36,13 +36,12 @@ VPN_BITS = _LEVELS * TABLE_SHIFT
 
 
 class _Upper:
-    """A table of the three upper levels."""
+    """A table of the three upper levels: index to the table below."""
 
-    __slots__ = ("slots", "used")
+    __slots__ = ("slots",)
 
     def __init__(self) -> None:
-        self.slots: list[_Upper | _Leaf | None] = [None] * PTRS_PER_TABLE
-        self.used = 0
+        self.slots: dict[int, _Upper | _Leaf] = {}
 
 
 class _Leaf:
@@ -116,13 +115,14 @@ class PageTable:
 
     def _leaves(self, table: _Upper, level: int, base: int, start: int, end: int) -> Iterator[tuple[int, U64]]:
         shift = level * TABLE_SHIFT
-        first = max(0, start - base >> shift)
-        stop = min(PTRS_PER_TABLE, -(-(end - base) >> shift))
-        for index in range(first, stop):
+        first, stop = start - base >> shift, -(-(end - base) >> shift)
+        for index in sorted(table.slots):
+            if not first <= index < stop:
+                continue
             below = table.slots[index]
             if isinstance(below, _Leaf):
                 yield base + (index << shift), below.ptes
-            elif below is not None:
+            else:
                 yield from self._leaves(below, level - 1, base + (index << shift), start, end)
 
     def _find(self, vpn: int) -> _Leaf | None:
@@ -130,7 +130,7 @@ class PageTable:
         for shift in (27, 18, 9):
             if not isinstance(node, _Upper):
                 return None
-            node = node.slots[vpn >> shift & _MASK]
+            node = node.slots.get(vpn >> shift & _MASK)
         if not isinstance(node, _Leaf):
             return None
         self._last = (vpn >> TABLE_SHIFT, node)
@@ -141,12 +141,12 @@ class PageTable:
             raise InvalidArgument(f"Page number {vpn:#x} is beyond {VPN_BITS + PAGE_SHIFT}-bit addresses.")
         node = self._root
         for shift in (27, 18):
-            below = node.slots[vpn >> shift & _MASK]
+            below = node.slots.get(vpn >> shift & _MASK)
             if below is None:
                 below = self._add(node, vpn >> shift & _MASK, _Upper())
             assert isinstance(below, _Upper)
             node = below
-        leaf = node.slots[vpn >> TABLE_SHIFT & _MASK]
+        leaf = node.slots.get(vpn >> TABLE_SHIFT & _MASK)
         if leaf is None:
             leaf = self._add(node, vpn >> TABLE_SHIFT & _MASK, _Leaf())
         assert isinstance(leaf, _Leaf)
@@ -155,7 +155,6 @@ class PageTable:
 
     def _add(self, parent: _Upper, index: int, table: _Upper | _Leaf) -> _Upper | _Leaf:
         parent.slots[index] = table
-        parent.used += 1
         self.nr_tables += 1
         return table
 
@@ -168,8 +167,7 @@ class PageTable:
             assert isinstance(below, _Upper)
             path.append(below)
         for table, shift in zip(reversed(path), (9, 18, 27), strict=True):
-            table.slots[vpn >> shift & _MASK] = None
-            table.used -= 1
+            del table.slots[vpn >> shift & _MASK]
             self.nr_tables -= 1
-            if table.used:
+            if table.slots:
                 return
