@@ -17,7 +17,7 @@ A compressor keeps state between calls and belongs to one thread: `get_compresso
 
 >>> lz4 = get_compressor("lz4")
 >>> packed = lz4.compress(b"page " * 819 + b"!")
->>> len(packed), bytes(lz4.decompress(packed)[-6:])
+>>> len(packed), lz4.decompress(packed)[-6:]
 (30, b'page !')
 """
 
@@ -38,10 +38,14 @@ from vswaplab.units import PAGE_SIZE
 __all__ = ["COMPRESSORS", "Compressor", "available", "get_compressor"]
 
 Bytes = bytes | bytearray | memoryview
+Page = bytearray | memoryview
 
 
 class Compressor(Protocol):
-    """Compresses pages. `compress` and `decompress` are attributes so that a library's own function can stand there."""
+    """Compresses pages.
+
+    The hot paths are attributes, so that a library's own function can stand there without a frame of ours around it.
+    """
 
     @property
     def name(self) -> str:
@@ -54,80 +58,87 @@ class Compressor(Protocol):
         ...
 
     @property
-    def decompress(self) -> Callable[[Bytes], bytes | bytearray]:
-        """Compressed bytes to a page of 4,096 bytes, the caller's to keep; DeviceIOError when they don't hold one."""
+    def decompress_into(self) -> Callable[[Bytes, Page], int]:
+        """Compressed bytes into a page of 4,096 bytes; returns how many there were, or raises one of `errors`."""
+        ...
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What the library raises for bytes that it did not write."""
+        ...
+
+    def decompress(self, data: Bytes) -> bytes:
+        """Return the page; DeviceIOError when the compressed bytes don't hold one."""
         ...
 
 
 class _Codec:
-    """What the compressors share: the name and the error."""
+    """What the compressors share."""
 
-    def __init__(self, name: str) -> None:
+    compress: Callable[[Bytes], Any]
+    decompress_into: Callable[[Bytes, Page], int]
+
+    def __init__(self, name: str, *errors: type[Exception]) -> None:
         self.name = name
+        self.errors = errors
 
-    def _damaged(self) -> DeviceIOError:
-        return DeviceIOError(f"A compressed page can't be read back: its bytes are not what {self.name} wrote.")
+    def decompress(self, data: Bytes) -> bytes:
+        page, cause = bytearray(PAGE_SIZE), None
+        try:
+            if self.decompress_into(data, page) == PAGE_SIZE:
+                return bytes(page)
+        except self.errors as error:
+            cause = error
+        raise DeviceIOError(
+            f"A compressed page can't be read back: its bytes are not what {self.name} wrote."
+        ) from cause
 
 
 class _Zstd(_Codec):
     def __init__(self, name: str) -> None:
-        super().__init__(name)
+        # A damaged frame may claim any size, more than there is memory for.
+        super().__init__(name, zstandard.ZstdError, MemoryError, OverflowError)
         self.compress = zstandard.ZstdCompressor(level=3).compress
-        self._decompress = zstandard.ZstdDecompressor().decompress
+        unpack = zstandard.ZstdDecompressor().decompress
 
-    def decompress(self, data: Bytes) -> bytes:
-        try:
-            # The frame's own word on its size decides how much memory is taken, so look at it first.
-            if zstandard.frame_content_size(data) == PAGE_SIZE:
-                return self._decompress(data)
-        except zstandard.ZstdError as error:
-            raise self._damaged() from error
-        raise self._damaged()
+        def decompress_into(data: Bytes, page: Page) -> int:
+            unpacked = unpack(data)
+            if len(unpacked) == PAGE_SIZE:
+                memoryview(page)[:] = unpacked  # a bytearray's own assignment would copy twice
+            return len(unpacked)
+
+        self.decompress_into = decompress_into
 
 
 class _Lz4(_Codec):
     def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self._compress = cramjam.lz4.compress_block
-        self._decompress = cramjam.lz4.decompress_block_into
-
-    def compress(self, data: Bytes) -> Any:
-        return self._compress(data, store_size=False)
-
-    def decompress(self, data: Bytes) -> bytearray:
-        page = bytearray(PAGE_SIZE)
-        try:
-            nr = self._decompress(data, page, PAGE_SIZE)
-        except cramjam.DecompressionError as error:
-            raise self._damaged() from error
-        if nr != PAGE_SIZE:
-            raise self._damaged()
-        return page
+        super().__init__(name, cramjam.DecompressionError)
+        block = cramjam.lz4.compress_block
+        # By position it is faster: output_len, mode, acceleration, compression, store_size.
+        self.compress = lambda data: block(data, None, None, None, None, False)
+        self.decompress_into = cramjam.lz4.decompress_block_into
 
 
 class _Deflate(_Codec):
     def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self._fresh = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -11, 8)
+        super().__init__(name, zlib.error)
+        fresh = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -11, 8)
 
-    def compress(self, data: Bytes) -> bytes:
-        packer = self._fresh.copy()
-        return packer.compress(data) + packer.flush()
+        def compress(data: Bytes) -> bytes:
+            packer = fresh.copy()
+            return packer.compress(data) + packer.flush()
 
-    def decompress(self, data: Bytes) -> bytes:
-        unpacker = zlib.decompressobj(-11)
-        try:
-            page = unpacker.decompress(data, PAGE_SIZE + 1)
-        except zlib.error as error:
-            raise self._damaged() from error
-        if len(page) != PAGE_SIZE or not unpacker.eof:
-            raise self._damaged()
-        return page
+        def decompress_into(data: Bytes, page: Page) -> int:
+            unpacked = zlib.decompressobj(-11).decompress(data, PAGE_SIZE + 1)
+            if len(unpacked) == PAGE_SIZE:
+                memoryview(page)[:] = unpacked
+            return len(unpacked)
+
+        self.compress, self.decompress_into = compress, decompress_into
 
 
 class _Lzo(_Codec):
     def __init__(self, name: str) -> None:
-        super().__init__(name)
         if not _has_lzo():
             raise NotFound(
                 f"The compressor {name} needs python-lzo, which is not installed: get liblzo2's headers "
@@ -135,20 +146,16 @@ class _Lzo(_Codec):
             )
         import lzo
 
-        self._lzo = lzo
+        super().__init__(name, lzo.error)
 
-    def compress(self, data: Bytes) -> bytes:
-        packed: bytes = self._lzo.compress(bytes(data), 1, False)
-        return packed
+        def decompress_into(data: Bytes, page: Page) -> int:
+            unpacked: bytes = lzo.decompress(bytes(data), False, PAGE_SIZE)
+            if len(unpacked) == PAGE_SIZE:
+                memoryview(page)[:] = unpacked
+            return len(unpacked)
 
-    def decompress(self, data: Bytes) -> bytes:
-        try:
-            page: bytes = self._lzo.decompress(bytes(data), False, PAGE_SIZE)
-        except self._lzo.error as error:
-            raise self._damaged() from error
-        if len(page) != PAGE_SIZE:
-            raise self._damaged()
-        return page
+        self.compress = lambda data: lzo.compress(bytes(data), 1, False)
+        self.decompress_into = decompress_into
 
 
 class _LzoRle(_Lzo):
@@ -158,9 +165,7 @@ class _LzoRle(_Lzo):
         super().__init__(name)
         if not _LzoRle._said:
             _LzoRle._said = True
-            warnings.warn(
-                "No Python library has lzo-rle; lzo stands in, its sizes differ by some per cent.", stacklevel=3
-            )
+            warnings.warn("No Python library has lzo-rle; lzo stands in, with sizes of its own.", stacklevel=3)
 
 
 _MAKERS: dict[str, Callable[[str], Compressor]] = {

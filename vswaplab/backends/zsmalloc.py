@@ -49,6 +49,7 @@ ZS_MIN_ALLOC_SIZE = 32
 ZS_MAX_ALLOC_SIZE = PAGE_SIZE
 ZS_HANDLE_SIZE = 8
 _CLASS_STEP = 16
+_MAX_SPARE_PAGES = 2048
 
 FULLNESS_GROUPS = ("0", *(f"{percent}" for percent in range(10, 100, 10)), "99", "100")
 """Names of the groups: per cent of a zspage's objects in use, as in the kernel's statistics."""
@@ -104,7 +105,7 @@ class SizeClass:
     full. As the head of the fullest group it stays the right choice for so long, so allocating moves no list.
     """
 
-    __slots__ = ("group_of", "groups", "listed", "nr_zspages", "objs", "open", "pages", "size", "starts")
+    __slots__ = ("group_of", "groups", "listed", "nr_zspages", "objs", "open", "pages", "size", "spare", "starts")
 
     def __init__(self, size: int, pages: int) -> None:
         self.size = size
@@ -119,6 +120,8 @@ class SizeClass:
         """One bit for each group with room whose list is not empty."""
         self.open: ZsPage | None = None
         self.nr_zspages = 0
+        self.spare: list[ZsPage] = []
+        """Empty zspages that left the pool and may come back."""
 
     def add(self, zspage: ZsPage, group: int) -> None:
         """Put a zspage at the front of a group's list."""
@@ -171,14 +174,18 @@ class ZsPool:
         """Ascending by size."""
         self.total_pages = 0
         """Pages that the zspages take."""
-        self.objects = 0
-        """Live objects."""
+        self._spare_pages = 0
         self._class_of = _classes_by_payload(self.classes)
         self._zspage: list[ZsPage | None] = [None]
         """By handle: where the object is. Handle 0 means none."""
         self._start = [0]
         self._handles: list[int] = []
         """Handles to give out again, the last first."""
+
+    @property
+    def objects(self) -> int:
+        """Live objects."""
+        return len(self._start) - 1 - len(self._handles)
 
     @property
     def pool_bytes(self) -> int:
@@ -198,7 +205,6 @@ class ZsPool:
         if not free:
             klass.open = None
             klass.add(zspage, _FULL)
-        self.objects += 1
         if self._handles:
             handle = self._handles.pop()
             self._zspage[handle] = zspage
@@ -215,7 +221,6 @@ class ZsPool:
             raise NotFound(f"Handle {handle} names no object; it was freed, or never given out.")
         self._zspage[handle] = None
         self._handles.append(handle)
-        self.objects -= 1
         klass, free = zspage.klass, zspage.free
         if klass.open is not None:
             klass.close()
@@ -225,9 +230,8 @@ class ZsPool:
             klass.remove(zspage)
             if group:
                 klass.add(zspage, group)
-            else:  # its last object went
-                klass.nr_zspages -= 1
-                self.total_pages -= klass.pages
+            else:
+                self._give_back(zspage)
 
     def read(self, handle: int, nr_bytes: int) -> memoryview:
         """Return the first `nr_bytes` of an object, a view that holds until the object is freed or moved."""
@@ -308,10 +312,14 @@ class ZsPool:
             zspage = klass.groups[klass.listed.bit_length() - 1].next
             klass.remove(zspage)
         else:
-            zspage = ZsPage()
-            zspage.klass = klass
-            zspage.memory = memoryview(bytearray(klass.pages * PAGE_SIZE))
-            zspage.free = klass.starts.copy()
+            if klass.spare:
+                zspage = klass.spare.pop()
+                self._spare_pages -= klass.pages
+            else:
+                zspage = ZsPage()
+                zspage.klass = klass
+                zspage.memory = memoryview(bytearray(klass.pages * PAGE_SIZE))
+                zspage.free = klass.starts.copy()
             klass.nr_zspages += 1
             self.total_pages += klass.pages
         klass.open = zspage
@@ -336,10 +344,18 @@ class ZsPool:
             tenants[target].append(handle)
             self._zspage[there] = None
             self._handles.append(there)
-            self.objects -= 1
         klass.close()
+        source.free = klass.starts.copy()
+        self._give_back(source)
+
+    def _give_back(self, zspage: ZsPage) -> None:
+        """An empty zspage, on no list, leaves the pool. Some are kept to be used again, as free pages of the system."""
+        klass = zspage.klass
         klass.nr_zspages -= 1
         self.total_pages -= klass.pages
+        if self._spare_pages < _MAX_SPARE_PAGES:
+            self._spare_pages += klass.pages
+            klass.spare.append(zspage)
 
 
 def _fullness_group(in_use: int, objs: int) -> int:

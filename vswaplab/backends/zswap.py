@@ -19,7 +19,7 @@ at any time: pages stored under another compressor stay in its pool, which goes 
 >>> stored = zswap.store(b"page" * 1024, 512, memcg)
 >>> zswap.entry(stored)
 <ZswapEntry 1 swpentry=512 length=29 referenced=True>
->>> zswap.stored_pages, zswap.debugfs("pool_total_size"), bytes(zswap.load(stored)[:8])
+>>> zswap.stored_pages, zswap.debugfs("pool_total_size"), zswap.load(stored)[:8]
 (1, 12288, b'pagepage')
 >>> zswap.next_victim(), zswap.next_victim()
 (0, 1)
@@ -98,10 +98,9 @@ class Zswap:
         self.reject_compress_poor = 0
         self.decompress_fail = 0
         self.written_back_pages = 0
-        self.stored_pages = 0
         self.stored_incompressible_pages = 0
-        self.live: dict[int, ZswapEntry] = {}
-        """Entries by id."""
+        self.table: list[ZswapEntry] = [ZswapEntry(0)]
+        """Entries by id; one of length 0 is free. Id 0 means none."""
         self.spare: list[ZswapEntry] = []
         """Entries that were freed, to be used again."""
         self.lrus: dict[int, ZswapLru] = {}
@@ -178,6 +177,11 @@ class Zswap:
         """Bytes that the pools take."""
         return self.pool_pages * PAGE_SIZE
 
+    @property
+    def stored_pages(self) -> int:
+        """Pages stored now."""
+        return len(self.table) - 1 - len(self.spare)
+
     def over_accept_threshold(self) -> bool:
         """Tell whether the shrink worker has to go on."""
         return self.pool_pages > self.accept_threshold_pages
@@ -225,10 +229,12 @@ class Zswap:
         memcg.charge_zswap(length)
         if length == PAGE_SIZE:
             self.stored_incompressible_pages += 1
-        self.stored_pages += 1
 
-        # Without a spare one all entries there ever were are live, and their ids are 1 to their number.
-        entry = self.spare.pop() if self.spare else ZswapEntry(self.stored_pages)
+        if self.spare:
+            entry = self.spare.pop()
+        else:
+            entry = ZswapEntry(len(self.table))
+            self.table.append(entry)
         entry.swpentry = swpentry
         entry.length = length
         entry.referenced = True
@@ -245,32 +251,45 @@ class Zswap:
         last.next = entry
         head.prev = entry
         lru.nr += 1
-        stored = entry.id
-        self.live[stored] = entry
-        return stored
+        return entry.id
 
-    def load(self, ze: int) -> bytes | bytearray:
-        """Return the contents of an entry, 4,096 bytes for the caller to keep; the entry stays.
+    def load(self, ze: int) -> bytes:
+        """Return the contents of an entry, 4,096 bytes; the entry stays. Errors as in `load_into`."""
+        page = bytearray(PAGE_SIZE)
+        self.load_into(ze, page)
+        return bytes(page)
 
-        DeviceIOError when it can't be decompressed, NotFound when there is no such entry.
+    def load_into(self, ze: int, page: bytearray | memoryview) -> None:
+        """Decompress an entry into a page of 4,096 bytes; the entry stays.
+
+        DeviceIOError when that fails, the page may then hold anything; NotFound when there is no such entry.
         """
-        entry = self.live.get(ze) or self.entry(ze)
-        pool, length = entry.pool, entry.length
-        data = pool.zspool.read(entry.handle, length)
-        if self._faults and self._fails("decompress"):
-            self.decompress_fail += 1
-            raise DeviceIOError(f"zswap entry {ze} can't be decompressed, as injected; its contents are kept.")
-        if length == PAGE_SIZE:
-            return bytes(data)
         try:
-            return pool.decompress(data)
-        except DeviceIOError:
-            self.decompress_fail += 1
-            raise
+            entry = self.table[ze]
+        except IndexError:
+            raise _no_entry(ze) from None
+        length = entry.length
+        if not length or ze < 1:
+            raise _no_entry(ze)
+        pool = entry.pool
+        data = pool.zspool.read(entry.handle, length)
+        cause = None
+        try:
+            if self._faults and self._fails("decompress"):
+                pass
+            elif length == PAGE_SIZE:
+                page[:] = data
+                return
+            elif pool.decompress_into(data, page) == PAGE_SIZE:
+                return
+        except pool.errors as error:
+            cause = error
+        self.decompress_fail += 1
+        raise DeviceIOError(f"zswap entry {ze} can't be decompressed; its compressed bytes are kept.") from cause
 
     def free(self, ze: int) -> None:
         """Drop an entry: its object and its charge go; NotFound when there is no such entry."""
-        entry = self.live.pop(ze, None) or self.entry(ze)
+        entry = self.entry(ze)
         lru, length, pool = entry.lru, entry.length, entry.pool
         before, after = entry.prev, entry.next
         before.next = after
@@ -285,19 +304,23 @@ class Zswap:
         lru.memcg.uncharge_zswap(length)
         if length == PAGE_SIZE:
             self.stored_incompressible_pages -= 1
-        self.stored_pages -= 1
+        entry.length = 0
         self.spare.append(entry)
 
     def entry(self, ze: int) -> ZswapEntry:
         """Return an entry, good until it is freed; NotFound when there is no such entry."""
-        try:
-            return self.live[ze]
-        except KeyError:
-            raise NotFound(f"There is no zswap entry {ze}; it was freed, or never stored.") from None
+        if 0 < ze < len(self.table) and self.table[ze].length:
+            return self.table[ze]
+        raise _no_entry(ze)
 
     def length(self, ze: int) -> int:
         """Return the compressed bytes of an entry."""
         return self.entry(ze).length
+
+    def compressed(self, ze: int) -> memoryview:
+        """Return the bytes of an entry's object as they are stored: a view, good until the entry is freed."""
+        entry = self.entry(ze)
+        return entry.pool.zspool.read(entry.handle, entry.length)
 
     def entries(self) -> Iterator[ZswapEntry]:
         """Yield all entries, by memory cgroup as they first stored a page, each from the oldest."""
@@ -392,6 +415,10 @@ class Zswap:
     def check(self) -> None:
         """Raise InvariantError, by name, for whatever does not hold."""
         check_zswap(self)
+
+
+def _no_entry(ze: int) -> NotFound:
+    return NotFound(f"There is no zswap entry {ze}; it was freed, or never stored.")
 
 
 def _percent(what: str, value: int) -> int:

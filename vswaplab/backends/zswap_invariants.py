@@ -20,10 +20,8 @@ def check_zswap(zswap: Zswap) -> None:
     """Raise InvariantError, by name, for whatever does not hold; takes time in proportion to the entries."""
     _check_lists(zswap)
     _check_objects(zswap)
-    lengths = [entry.length for entry in zswap.live.values()]
-    stored, as_is = zswap.stored_pages, zswap.stored_incompressible_pages
-    _hold(stored == len(lengths), "stored-pages-counted", f"{stored} counted, {len(lengths)} there")
-    there = lengths.count(PAGE_SIZE)
+    as_is = zswap.stored_incompressible_pages
+    there = sum(entry.length == PAGE_SIZE for entry in zswap.table)
     _hold(as_is == there, "incompressible-pages-counted", f"{as_is} counted, {there} there")
 
 
@@ -35,17 +33,19 @@ def _check_lists(zswap: Zswap) -> None:
         _hold(lru.memcg.id == id, "lru-of-its-memcg", f"the list of memcg {id} belongs to {lru.memcg.id}")
         _hold(0 < lru.nr == len(on_list), "lru-counted", f"memcg {id} lists {len(on_list)} entries, {lru.nr} counted")
         _hold(all(entry.lru is lru for entry in lru), "entry-on-its-lru", f"memcg {id} lists an entry of another")
-    _hold(
-        sorted(listed) == sorted(zswap.live), "lru-holds-the-stored", f"{len(listed)} listed, {len(zswap.live)} stored"
-    )
-    ids = sorted([*zswap.live, *(entry.id for entry in zswap.spare)])
-    _hold(ids == list(range(1, len(ids) + 1)), "ids-live-or-spare", f"{len(ids)} ids are known")
+    live = [entry.id for entry in zswap.table if entry.length]
+    _hold(sorted(listed) == live, "lru-holds-the-stored", f"{len(listed)} listed, {len(live)} stored")
+    _hold(zswap.stored_pages == len(live), "stored-pages-counted", f"{zswap.stored_pages} counted, {len(live)} there")
+    ids = sorted([*live, *(entry.id for entry in zswap.spare)])
+    _hold(ids == list(range(1, len(zswap.table))), "ids-live-or-spare", f"{len(zswap.table) - 1} ids are known")
 
 
 def _check_objects(zswap: Zswap) -> None:
     objects: dict[int, set[int]] = {id(pool): set() for pool in zswap.pools}
-    for ze, entry in zswap.live.items():
+    for ze, entry in enumerate(zswap.table):
         _hold(entry.id == ze, "entry-knows-its-id", f"entry {ze} says {entry.id}")
+        if not entry.length:
+            continue
         _hold(id(entry.pool) in objects, "entry-in-a-known-pool", f"entry {ze} is in a pool that went")
         objects[id(entry.pool)].add(entry.handle)
         room = entry.pool.zspool.object_size(entry.handle)

@@ -19,12 +19,13 @@ __all__ = ["ZswapEntry", "ZswapLru", "ZswapPool"]
 class ZswapPool:
     """A compressor and the objects it wrote. C type: ``struct zswap_pool``."""
 
-    __slots__ = ("compress", "compressor", "decompress", "zspool")
+    __slots__ = ("compress", "compressor", "decompress_into", "errors", "zspool")
 
     def __init__(self, compressor: Compressor, chain_size: int) -> None:
         self.compressor = compressor.name
         self.compress = compressor.compress
-        self.decompress = compressor.decompress
+        self.decompress_into = compressor.decompress_into
+        self.errors = compressor.errors
         self.zspool = ZsPool(chain_size)
 
 
