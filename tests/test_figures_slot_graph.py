@@ -144,7 +144,7 @@ def test_colour_and_shape_of_a_slot_follow_its_backing() -> None:
         assert shown[name].marker.color == THEMES["light"].backing[backing]
         slots = state.count(backing)
         stores = 1 if backing is Backing.ZERO else slots
-        assert len(shown[name].x) == (slots + stores if slots else 0)
+        assert len([x for x in shown[name].x if x is not None]) == (slots + stores if slots else 0)
 
 
 def test_what_changed_is_ringed() -> None:
@@ -175,7 +175,8 @@ def test_the_table_twin_has_every_slot_and_marks_what_changed() -> None:
     state, before = trace.step(40), trace.step(39)
     table = text_twin(state, state.diff(before))
     assert table.count("<tr>") == 1 + len(state.slots) + sum(pte.present for pte in state.ptes.values())
-    assert table.count("<td>changed</td>") >= 1
+    assert table.count("<td>changed</td>") == 1
+    assert "changed" in table.split("<tbody>")[1].split("</tr>")[0]
     assert "<caption>" in table
     assert table.count('scope="col"') == 8
     assert "the first 3 of" in text_twin(state, max_rows=3)

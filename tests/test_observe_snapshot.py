@@ -107,7 +107,7 @@ def replayed(machine: Machine) -> State:
     return machine.trace.step(len(machine.trace) - 1)
 
 
-@settings(max_examples=25)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), zswap=st.booleans())
 def test_the_live_state_equals_the_rebuilt_one_after_every_operation(seed: int, zswap: bool) -> None:
     run = Run(seed, zswap)

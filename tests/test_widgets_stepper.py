@@ -38,7 +38,7 @@ def test_by_default_only_events_that_change_something_visible_are_shown() -> Non
 
 
 def test_buttons_move_by_one_and_to_the_ends() -> None:
-    stepper = Stepper(story(3))
+    stepper = Stepper(story(3), step=0)
     assert (stepper.step, stepper.back_button.disabled, stepper.forward_button.disabled) == (0, True, False)
     stepper.forward_button.click()
     stepper.forward_button.click()
@@ -48,6 +48,11 @@ def test_buttons_move_by_one_and_to_the_ends() -> None:
     assert (stepper.step, stepper.forward_button.disabled, stepper.last_button.disabled) == (stepper.last, True, True)
     stepper.first_button.click()
     assert stepper.step == 0
+
+
+def test_it_begins_at_the_last_event_unless_told() -> None:
+    assert Stepper(story(3)).step == Stepper(story(3)).last > 0
+    assert Stepper(story(3), step=4).step == 4
 
 
 def test_buttons_have_names_and_tooltips() -> None:
@@ -92,7 +97,7 @@ def test_every_picture_on_the_way_and_back_equals_one_drawn_anew() -> None:
 
 
 def test_the_status_says_the_event_in_words_with_its_kernel_function_and_source() -> None:
-    stepper = Stepper(story(3))
+    stepper = Stepper(story(3), step=0)
     assert "event 0 of" in stepper.status.value
     assert "vswaplab-stepper-status" in stepper.status._dom_classes
     for step in range(1, stepper.last + 1):
@@ -106,7 +111,7 @@ def test_the_status_says_the_event_in_words_with_its_kernel_function_and_source(
 
 
 def test_alt_text_follows_and_the_table_is_filled_when_unfolded() -> None:
-    stepper = Stepper(story(3))
+    stepper = Stepper(story(3), step=0)
     before = stepper.alt.value
     stepper.step = stepper.last
     assert stepper.alt.value != before

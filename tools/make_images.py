@@ -35,7 +35,7 @@ FLAGS = [
     "--disable-sync",
 ]
 MAX_BYTES = 300_000
-WIDTH = 1000
+MARGIN = 10
 _PIXELS = """async (png) => {
   const image = new Image();
   image.src = "data:image/png;base64," + png;
@@ -67,20 +67,22 @@ def slots_of_real_pages(folder: Path) -> Snapshot:
 def photograph(snapshot: Snapshot, path: Path, browser_path: str) -> None:
     """Draw the slot graph on white and write it to `path` at twice its size."""
     figure = slot_graph_figure(snapshot, theme="light")
-    height = int(figure.layout.height)
+    width, height = int(figure.layout.width) + 2 * MARGIN, int(figure.layout.height) + MARGIN
     page_html = figure.to_html(include_plotlyjs=True, full_html=True, config={"displayModeBar": False})
     with TemporaryDirectory() as folder, sync_playwright() as playwright:
         page_file = Path(folder) / "figure.html"
-        page_file.write_text(page_html.replace("<body>", '<body style="margin:0;background:#fff">'), encoding="utf-8")
+        page_file.write_text(
+            page_html.replace("<body>", '<body style="margin:10px 10px 0;background:#fff">'), encoding="utf-8"
+        )
         browser = playwright.chromium.launch(executable_path=browser_path, args=FLAGS)
-        page = browser.new_page(viewport={"width": WIDTH, "height": height}, device_scale_factor=2)
+        page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=2)
         page.goto(page_file.as_uri())
         page.locator(".scatterlayer .point").first.wait_for(state="attached")
         page.wait_for_timeout(500)
         path.parent.mkdir(parents=True, exist_ok=True)
         raw = page.evaluate(_PIXELS, base64.b64encode(page.screenshot()).decode())
         browser.close()
-    path.write_bytes(encode_png(np.frombuffer(base64.b64decode(raw), np.uint8).reshape(2 * height, 2 * WIDTH, 4)))
+    path.write_bytes(encode_png(np.frombuffer(base64.b64decode(raw), np.uint8).reshape(2 * height, 2 * width, 4)))
 
 
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:

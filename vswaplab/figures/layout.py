@@ -174,7 +174,7 @@ class SlotLayout:
         """Whether labels are whole addresses and names rather than short forms."""
         self.font = self._cells.font
         self.mark = min(13.0, 0.72 * min(self._cells.height, self._cells.width))
-        left, middle, right = (200, 410, 700) if self.full_labels else (66, 372, 678)
+        left, middle, right = (210, 410, 700) if self.full_labels else (66, 372, 678)
         bottom = max(self._ptes(left), self._slots(middle), self._backings(right))
         self.height = self._frames(left, bottom + _GAP) + _GAP
         self._places = {key: place for block in self.blocks for key, place in block.places.items()}

@@ -208,9 +208,9 @@ def _heading(block: Block, graph: nx.MultiDiGraph[Any], labels: Labels, layout: 
     if block.kind == "pte":
         own = [data for data in nodes if data["pid"] == block.name]
         out = sum(not data["present"] for data in own)
-        text, note = f"Page table of {labels.process(block.name)}", f"{out} of {len(own)} swapped out"
+        text, note = _capital(labels.process(block.name)), f"PTEs: {out} of {len(own)} swapped out"
         if not layout.labelled and block.places:
-            note += f", from {address(min(key[2] for key in block.places))}"
+            note = f"PTEs: {out} of {len(own)} out, from {address(min(key[2] for key in block.places))}"
     elif block.kind == "vslot":
         own = [data for data in nodes if data["cluster"] == block.name]
         text, note = f"Virtual slots, cluster {block.name}", f"{len(own)} in use"
@@ -222,10 +222,14 @@ def _heading(block: Block, graph: nx.MultiDiGraph[Any], labels: Labels, layout: 
         text, note = "Zero page", f"backs {users}, 0 bytes"
     elif block.kind == "swapfile":
         own = [data for data in nodes if data["device"] == block.name]
-        text, note = labels.device(block.name).replace("s", "S", 1), f"{len(own)} slots, {len(own) * 4} KiB"
+        text, note = _capital(labels.device(block.name)), f"{len(own)} slots, {len(own) * 4} KiB"
     else:
         text, note = "Memory: page frames", f"{len(nodes)} in use"
     return Heading(block.x, block.y, text, note, block.side)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 # -- the same in words -------------------------------------------------------------------------------------------
@@ -259,7 +263,7 @@ def _number(count: int, one: str, many: str) -> str:
 def text_twin(state: State, highlight: StateDiff | None = None, max_rows: int = 2048) -> str:
     """Return a state as an HTML table: a row for each virtual slot, with the page table entries that hold it.
 
-    Rows that `highlight` names are marked "changed".
+    Rows that `highlight` names are marked "changed" and come first.
     """
     diff = highlight or StateDiff()
     holders: dict[int, list[str]] = {}
@@ -278,6 +282,7 @@ def text_twin(state: State, highlight: StateDiff | None = None, max_rows: int = 
             detail = f"{slot.length} bytes"
         cached = "yes" if slot.in_swapcache else "no"
         rows.append((held, entry, slot.backing.name, detail, slot.swap_count, cached, slot.memcgid, mark))
+    rows.sort(key=lambda row: tuple(row)[-1] != "changed")  # what changed comes first
     return _html_table(
         ("PTE (process: address)", "entry", "type", "where", "swap_count", "in_swapcache", "memcgid", "this step"),
         rows[:max_rows],

@@ -47,6 +47,8 @@ _EDGES: tuple[tuple[str, Backing | str], ...] = (
 )
 _DASH = {"pte": "solid", "backing": "solid", "swapcache": "dot", "rmap": "dash"}
 _BEND = 20
+_FEW = 8
+"""So many changes are drawn boldly; more of them would cover the picture."""
 
 
 def slot_graph_figure(
@@ -127,8 +129,13 @@ def _points(places: Iterable[Any], **marker: Any) -> dict[str, Any]:
 
 def _rings(scene: Scene, theme: Theme) -> dict[str, Any]:
     changed = [mark for mark in scene.marks if mark.changed]
-    ring = _points(changed, size=scene.layout.mark + 9, color=theme.highlight, symbol="circle-open")
-    ring["marker"]["line"] = {"width": 3}
+    ring = _points(
+        changed,
+        size=scene.layout.mark + (9 if len(changed) <= _FEW else 4),
+        color=theme.highlight,
+        symbol="circle-open",
+    )
+    ring["marker"]["line"] = {"width": 3 if len(changed) <= _FEW else 1.5}
     return ring
 
 
@@ -144,7 +151,9 @@ def _colour_key(edge: Edge) -> Backing | str:
 
 
 def _changed_edges(scene: Scene, theme: Theme) -> dict[str, Any]:
-    return _lines([edge for edge in scene.edges if edge.changed], theme.highlight, 3.0, 0.95, "solid")
+    edges = [edge for edge in scene.edges if edge.changed]
+    few = len(edges) <= _FEW
+    return _lines(edges, theme.highlight, 3.0 if few else 1.2, 0.95 if few else 0.5, "solid")
 
 
 def _lines(edges: list[Edge], colour: str, width: float, opacity: float, dash: str) -> dict[str, Any]:
@@ -183,9 +192,12 @@ def _bezier(edge: Edge, t: float) -> tuple[float, float]:
 def _mark_trace(scene: Scene, theme: Theme, look: Backing | str, name: str) -> dict[str, Any]:
     marks = [mark for mark in scene.marks if mark.look == look]
     layout, colour = scene.layout, theme.colour(look)
+    named = look != "none"
+    # A point that is nowhere keeps the legend the same at every step.
+    nowhere: list[None] = [None] if named else []
     return {
-        "x": [mark.x for mark in marks],
-        "y": [mark.y for mark in marks],
+        "x": [*(mark.x for mark in marks), *nowhere],
+        "y": [*(mark.y for mark in marks), *nowhere],
         "mode": "markers+text",
         "text": [f"\u2002{mark.label}\u2002" if mark.label else "" for mark in marks],
         "textposition": ["middle left" if _label_left(mark, scene) else "middle right" for mark in marks],
@@ -193,14 +205,14 @@ def _mark_trace(scene: Scene, theme: Theme, look: Backing | str, name: str) -> d
         "hovertext": [mark.hover for mark in marks],
         "hovertemplate": "%{hovertext}<extra></extra>",
         "marker": {
-            "size": [round(layout.mark * mark.scale, 1) for mark in marks],
+            "size": [round(layout.mark * mark.scale, 1) for mark in marks] or layout.mark,
             "color": colour,
             "opacity": 1,  # plotly draws marks of several sizes see-through unless told
             "symbol": SHAPES[look],
             "line": {"width": 2 if SHAPES[look].endswith("-open") else 0},
         },
         "name": name,
-        "showlegend": look != "none",
+        "showlegend": named,
         "cliponaxis": False,
     }
 
@@ -231,6 +243,7 @@ def _layout(scene: Scene, theme: Theme) -> dict[str, Any]:
     height = scene.layout.height
     hidden = {"visible": False, "fixedrange": True}
     return {
+        "width": WIDTH,  # fixed: then labels never run into each other
         "height": int(height) + _MARGIN["t"] + _MARGIN["b"],
         "margin": _MARGIN,
         "xaxis": {**hidden, "range": [0, WIDTH]},
@@ -238,7 +251,15 @@ def _layout(scene: Scene, theme: Theme) -> dict[str, Any]:
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": _FONT, "size": 12, "color": theme.text},
-        "legend": {"orientation": "h", "x": 0, "y": 0, "yanchor": "top", "itemclick": False, "itemdoubleclick": False},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "y": 0,
+            "yanchor": "top",
+            "itemclick": False,
+            "itemdoubleclick": False,
+            "itemsizing": "constant",
+        },
         "hovermode": "closest",
         "hoverlabel": {"align": "left", "font": {"family": "monospace"}},
         "dragmode": False,

@@ -9,6 +9,9 @@ from typing import Any
 __all__ = ["Labels", "labels_of"]
 
 
+_COMM_LEN = 15
+
+
 @dataclass(frozen=True)
 class Labels:
     """Names of processes, swapfiles and clusters."""
@@ -19,17 +22,22 @@ class Labels:
 
     def process(self, pid: int) -> str:
         """Return a process as pictures name it."""
-        name = self.processes.get(pid)
+        name = _short(self.processes.get(pid, ""))
         return f"process {pid} ({name})" if name else f"process {pid}"
 
     def device(self, type: int) -> str:
         """Return a swapfile as pictures name it."""
-        name = self.devices.get(type)
+        name = _short(self.devices.get(type, ""))
         return f"swapfile {type} ({name})" if name else f"swapfile {type}"
 
     def cluster(self, number: int) -> str:
         """Return what there is to say about a cluster, or nothing."""
         return self.clusters.get(number, "")
+
+
+def _short(name: str) -> str:
+    """Return a name as `ps` would cut it: 15 characters."""
+    return name if len(name) <= _COMM_LEN else name[: _COMM_LEN - 1] + "…"
 
 
 def labels_of(machine: Any) -> Labels:

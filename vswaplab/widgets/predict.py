@@ -34,7 +34,7 @@ class Prediction(ipywidgets.VBox):
         self.record = ipywidgets.Button(
             description="Record my prediction", tooltip="Record the choice, then run on", disabled=True
         )
-        self.record.layout.width = "auto"
+        self.record.layout = ipywidgets.Layout(width="auto", align_self="flex-start")
         self.result = ipywidgets.HTML()
         self.choices.observe(self._chosen, "value")
         self.record.on_click(lambda _: self._record())

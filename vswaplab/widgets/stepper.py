@@ -36,8 +36,8 @@ _STYLE = """<style>
 class Stepper(ipywidgets.VBox):
     """Slot graph of a machine's trace (or of a `Trace`), one event at a time.
 
-    `step` is the number of events shown so far, 0 to `last`. `pid`, `entry`, `every_event` choose the events, see
-    `StepModel`.
+    `step` is the number of events shown so far, 0 to `last`; it begins at the last unless told. `pid`, `entry` and
+    `every_event` choose the events, see `StepModel`.
     """
 
     step = traitlets.Int(0, help="Events shown so far")
@@ -56,12 +56,13 @@ class Stepper(ipywidgets.VBox):
     ) -> None:
         self.model = StepModel(source, pid=pid, entry=entry, every_event=every_event, max_nodes=max_nodes)
         self._theme = theme
-        self.set_trait("last", len(self.model))
-        self._figure_at(0)
+        start = len(self.model) if step is None else max(0, min(len(self.model), step))
+        self._figure_at(start)
         self._make_controls()
         super().__init__(children=self._parts())
         self.add_class("vswaplab-stepper")
-        self.step = 0 if step is None else step
+        self.set_trait("last", len(self.model))
+        self.step = start
         self._show()
 
     @traitlets.validate("step")
@@ -72,10 +73,10 @@ class Stepper(ipywidgets.VBox):
 
     def _figure_at(self, position: int) -> None:
         model = self.model
-        figure = slot_graph_figure(model.state(position), layout=model.layout, theme=self._theme)
-        self.figure = go.FigureWidget(figure)
-        self.figure._config = {"displayModeBar": False, "responsive": True}
         self._drawn = trace_updates(model.scene(position), self._theme)
+        figure = slot_graph_figure(model.state(position), layout=model.layout, theme=self._theme)
+        self.figure = go.FigureWidget(data=self._drawn, layout=figure.layout)
+        self.figure._config = {"displayModeBar": False}
 
     def _make_controls(self) -> None:
         def button(name: str, tooltip: str, to: Any) -> Any:
@@ -89,7 +90,7 @@ class Stepper(ipywidgets.VBox):
         self.last_button = button("Last", "Go to the last event", lambda: self.last)
         wide = ipywidgets.Layout(flex="1 1 240px", width="auto")
         self.slider = ipywidgets.IntSlider(
-            value=0, min=0, max=self.last, description="Event", continuous_update=False, layout=wide
+            value=0, min=0, max=len(self.model), description="Event", continuous_update=False, layout=wide
         )
         options = [("choose a phase", 0), *((phase.label, phase.position) for phase in self.model.phases)]
         self.jump = ipywidgets.Dropdown(
