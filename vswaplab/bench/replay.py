@@ -1,6 +1,6 @@
 """Benchmarks of replay: the LRU kernel and the whole replay, against caches in Python and in C.
 
-One reference string for all: 10 million zipf accesses (alpha 1) over 1 million pages, 100,000 frames of memory. Each
+One reference string for all: 10 million zipf accesses (alpha 1) over 1 million pages, 250,000 frames of memory. Each
 side is given the string in the form it likes best, made beforehand: an array for us, a list for cachetools, a file in
 libCacheSim's binary format for its own reader. The kernel alone meets cachetools on the first 2 million references,
 because five runs of 10 million would take cachetools over a minute.
@@ -25,7 +25,7 @@ from vswaplab.workloads.replay import replay
 
 __all__ = ["CASES"]
 
-PAGES, REFERENCES, FRAMES = 1_000_000, 10_000_000, 100_000
+PAGES, REFERENCES, FRAMES = 1_000_000, 10_000_000, 250_000
 SOME = 2_000_000
 
 _HASH_POWER = 20

@@ -118,7 +118,7 @@ def _compiled(kernel: Callable[..., int]) -> Callable[..., int]:
 
 
 def worth_compiling(references: int) -> bool:
-    """Return whether to use the compiled kernels: compiling takes as long as the plain one for millions of references."""
+    """Return whether to use the compiled kernels: compiling takes as long as a few million references do plain."""
     return have_numba() and (bool(_compiled.cache_info().currsize) or references >= _WORTH_COMPILING)
 
 

@@ -12,9 +12,9 @@ ran ahead by a batch: 32 events, or 131,072 without contents. Swap has to hold t
 * Zeros go to ZERO; the rest to zswap, and what zswap refuses to the swapfile, as in `swap_writeout` [S13].
 * `ram` holds the program's pages alone; the compressed pool comes on top, and its limit is a share of `ram`.
 
->>> report = replay(load_trace("sqlite"), "512K", verify=True)
->>> report.misses, report.swap_outs, report.swap_ins
-(2299, {'zero': 4, 'zswap': 2167, 'swapfile': 0}, {'zero': 3, 'zswap': 1737, 'swapfile': 0})
+>>> report = replay(load_trace("sqlite"), "1M", verify=True)
+>>> report.misses, report.first_touches, sum(report.swap_outs.values()), report.pages_verified
+(719, 559, 463, 160)
 """
 
 from __future__ import annotations
