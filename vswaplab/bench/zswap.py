@@ -1,8 +1,8 @@
 """zswap per page, against the bare codec on the same real pages.
 
-The bare codec is the compressor's fastest entry point from Python, called in a loop, its result dropped. Processor time
-is counted, so that waiting for others does not. A *cold* pool is new: its memory and its entries come from the system. A
-*recycled* one was filled and emptied before. Loading decompresses into a page of the caller's, as a fault does.
+The bare codec is the compressor's fastest entry point from Python, called in a loop, its result dropped. Processor
+time is counted, so that waiting for others does not. A *cold* pool is new: its memory and its entries come from the
+system. A *recycled* one was filled and emptied before. Loading decompresses into a page of the caller's, as a fault does.
 """
 
 from __future__ import annotations
