@@ -361,7 +361,10 @@ def test_rmap_masks_the_cache_only_bit() -> None:
     assert si.cache_only_pages == 1
     si.rmap_clear_cache_only(slot.offset + 1)
     assert (si.cache_only_pages, si.rmap_get(slot.offset + 1)) == (0, 78)
-    si.rmap_mark_cache_only(slot.offset + 3)
+    for i in (2, 3):
+        si.rmap_mark_cache_only(slot.offset + i)
+    si.rmap_set(slot.offset + 2, 90)
+    assert (si.cache_only_pages, si.rmap_get(slot.offset + 2)) == (1, 90)
     si.rmap_set(slot.offset, 0, 4)
     assert si.rmap_get_many(np.arange(slot.offset, slot.offset + 4, dtype=np.uint64)).tolist() == [0] * 4
     devices.check()
@@ -687,6 +690,18 @@ def test_array_forms_span_devices() -> None:
     devices.check()
     devices.free_many(slots)
     assert devices.free_pages == devices.total_pages
+    devices.check()
+
+
+def test_array_form_of_one_device_replaces_the_hint_of_another() -> None:
+    """Filling whole clusters leaves no hint behind, as filling them slot by slot does."""
+    devices = SwapDevices()
+    devices.swapon(device(1024), 9)
+    other = devices.swapon(device(1024), 1)
+    devices.alloc_slot(2)
+    assert devices.percpu[0].device[2] is devices[0]
+    assert len(other.alloc_many(128, order=2)) == 128
+    assert devices.percpu[0].device[2] is None
     devices.check()
 
 
