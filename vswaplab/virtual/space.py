@@ -7,9 +7,9 @@ as posted in version 6 of the series [S6 S10]; its operations carry the kernel's
 
 from __future__ import annotations
 
-from vswaplab.entry import VSWAP_MAX_CLUSTER_ID
 from vswaplab.backends.swapfile import SwapDevices
 from vswaplab.backends.zswap import Zswap
+from vswaplab.entry import VSWAP_MAX_CLUSTER_ID
 from vswaplab.events import Recorder
 from vswaplab.protocols import MemcgLike, MemcgTable
 from vswaplab.virtual.batch import BatchOps
