@@ -2,7 +2,7 @@
 
 The bare codec is the compressor's fastest entry point from Python, called in a loop, its result dropped. Processor
 time is counted, so that waiting for others does not. A *cold* pool is new: its memory and its entries come from the
-system. A *recycled* one was filled and emptied before. Loading decompresses into a page of the caller's, as a fault does.
+system. A *recycled* one was filled and emptied before. Loading fills a page of the caller's.
 """
 
 from __future__ import annotations
