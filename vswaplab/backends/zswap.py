@@ -198,8 +198,11 @@ class Zswap:
     def store(self, data: Bytes, swpentry: int, memcg: MemcgLike) -> int:
         """Compress a page and return the id of its new zswap entry, or 0 if it is refused (a counter says why).
 
-        Constant time, but for the compressor. The order of the checks is the kernel's [S21].
+        Constant time, but for the compressor. The order of the checks is the kernel's [S21]. InvalidArgument for data
+        that is not 4,096 bytes.
         """
+        if len(data) != PAGE_SIZE:
+            raise InvalidArgument(f"zswap stores pages of {PAGE_SIZE} bytes, not {len(data)} bytes.")
         if not self.enabled or not (memcg.may_zswap() or self._reclaimed_one_of(memcg)):
             return 0
         pool = self._pool
