@@ -37,6 +37,7 @@ __all__ = [
     "ZS_MIN_ALLOC_SIZE",
     "ClassInfo",
     "SizeClass",
+    "ZsPage",
     "ZsPool",
     "size_classes",
 ]

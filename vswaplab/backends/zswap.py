@@ -27,10 +27,10 @@ at any time: pages stored under another compressor stay in its pool, which goes 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 
 from vswaplab.backends.compressors import get_compressor
+from vswaplab.backends.zswap_faults import FAULTS, ZswapFaults
 from vswaplab.backends.zswap_invariants import check_zswap
 from vswaplab.backends.zswap_lru import ZswapEntry, ZswapLru, ZswapPool
 from vswaplab.errors import DeviceIOError, InvalidArgument, NotFound
@@ -55,9 +55,6 @@ DEBUGFS_FILES = (
     "stored_incompressible_pages",
 )
 """Files of debugfs ``zswap/`` [S21]."""
-
-FAULTS = ("kmemcache", "compress", "alloc", "decompress")
-"""What `Zswap.inject` can let fail: the entry, the compressor, the object, the decompressor."""
 
 
 class Zswap:
@@ -108,8 +105,7 @@ class Zswap:
         self._last_lru: ZswapLru | None = None
         self._turn = 0
         """Id of the memory cgroup that gave the last victim."""
-        self._faults: dict[str, list[range]] = {}
-        self._asked: Counter[str] = Counter()
+        self._faults = ZswapFaults()
         self._max_pool_percent = self._accept_threshold_percent = 0
         self._pool = ZswapPool(get_compressor(compressor), chain_size)
         self._draining: list[ZswapPool] = []
@@ -210,13 +206,13 @@ class Zswap:
         near_limit = zspool.total_pages >= self.max_pages or self.pool_reached_full or self._draining
         if near_limit and self._limit_refuses():
             return 0
-        if self._faults and self._fails("kmemcache"):
+        if self._faults.armed and self._faults.hit("kmemcache"):
             self.reject_kmemcache_fail += 1
             return 0
         packed = pool.compress(data)
         length = len(packed)
-        if length >= PAGE_SIZE or self._faults:
-            failed = self._fails("compress")
+        if length >= PAGE_SIZE or self._faults.armed:
+            failed = self._faults.hit("compress")
             if length >= PAGE_SIZE or failed:
                 if not memcg.zswap_writeback_enabled():
                     if failed:
@@ -225,7 +221,7 @@ class Zswap:
                         self.reject_compress_poor += 1
                     return 0
                 packed, length = data, PAGE_SIZE
-            if self._fails("alloc"):
+            if self._faults.hit("alloc"):
                 self.reject_alloc_fail += 1
                 return 0
         handle = zspool.malloc(length, packed)
@@ -278,7 +274,7 @@ class Zswap:
         data = pool.zspool.read(entry.handle, length)
         cause = None
         try:
-            if self._faults and self._fails("decompress"):
+            if self._faults.armed and self._faults.hit("decompress"):
                 pass
             elif length == PAGE_SIZE:
                 page[:] = data
@@ -357,29 +353,13 @@ class Zswap:
         """Count pages that the design moved to a swapfile."""
         self.written_back_pages += nr
 
-    # -- faults --------------------------------------------------------------------------------------------------
-
     def inject(self, kind: str, nth: int = 1, times: int = 1) -> None:
         """Let the `nth` use of something (`FAULTS`) from now on fail, and `times` - 1 after it."""
-        if kind not in FAULTS or nth < 1 or times < 1:
-            raise InvalidArgument(f"zswap can fail in {', '.join(FAULTS)}, counted from 1; not in {kind!r}, {nth}.")
-        first = self._asked[kind] + nth
-        self._faults.setdefault(kind, []).append(range(first, first + times))
+        self._faults.inject(kind, nth, times)
 
     def clear_faults(self) -> None:
         """Take back all faults that have not run out."""
-        self._faults.clear()
-
-    def _fails(self, kind: str) -> bool:
-        """Count a use while faults are armed and tell whether it fails."""
-        if kind not in self._faults:
-            return False
-        self._asked[kind] = use = self._asked[kind] + 1
-        hit = any(use in fault for fault in self._faults[kind])
-        self._faults[kind] = [fault for fault in self._faults[kind] if fault.stop > use + 1]
-        if not self._faults[kind]:
-            del self._faults[kind]
-        return hit
+        self._faults.armed.clear()
 
     # -- limits --------------------------------------------------------------------------------------------------
 
