@@ -29,10 +29,18 @@ def notebook(chromium: Chromium, lab: Lab) -> Iterator[OpenNotebook]:
 def position(notebook: OpenNotebook) -> tuple[int, int]:
     """Return the event at which the stepper stands, and how many there are."""
     status = notebook.panel.locator(".vswaplab-stepper-status").first
-    status.scroll_into_view_if_needed()
-    match = POSITION.search(status.inner_text())
-    assert match is not None, status.inner_text()
-    return int(match[1]), int(match[2])
+    found: list[tuple[int, int]] = []
+
+    def read() -> bool:
+        # A cell that comes into view is drawn a moment later, its widgets after it.
+        status.scroll_into_view_if_needed()
+        match = POSITION.search(status.inner_text())
+        if match is not None:
+            found.append((int(match[1]), int(match[2])))
+        return bool(found)
+
+    wait_until(read, "the stepper showing where it stands", 30)
+    return found[-1]
 
 
 def press(notebook: OpenNotebook, name: str) -> int:
