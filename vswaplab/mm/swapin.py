@@ -63,9 +63,9 @@ class SwapIn(Allocation):
         if folio is not None:
             return folio
         memcg = self._memcg_of_entry(entry, process.memcg)
-        neighbours = self.swap.readahead_entries(entry, 1 << self.page_cluster)
-        if neighbours and self._on_synchronous_device(entry):
-            neighbours = []
+        neighbours: list[int] = []
+        if self.page_cluster and not self._on_synchronous_device(entry):
+            neighbours = self.swap.readahead_entries(entry, 1 << self.page_cluster)
         folio = self._read_swap_cache(entry, 0, memcg)
         if neighbours:
             folio.refcount += 1
