@@ -114,9 +114,9 @@ class VswapAllocator:
         return entry
 
     def _from_partial(self, order: int, cpu: int) -> int | None:
-        for cluster in list(self.map.partial[order].values()):
-            if cluster.locked:  # busy: somebody holds the lock, so it is skipped and stays on the list
-                continue
+        partial = self.map.partial[order]
+        # A locked cluster is busy: it is skipped and stays on the list. Any other leaves it, whatever comes of it.
+        while (cluster := next((each for each in partial.values() if not each.locked), None)) is not None:
             entry = self._take(cluster)
             self.map.remove_partial(cluster)
             cluster.full = entry is None or not cluster.candidate

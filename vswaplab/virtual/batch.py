@@ -145,9 +145,12 @@ class BatchOps(Backings):
         self._free_rows(idle[~cached] if cached.any() else idle)
 
     def _mark_cache_only(self, rows: npt.NDArray[np.int64], *, on: bool) -> None:
-        change = self.swap_rmap_mark if on else self.swap_rmap_clear
-        for slot in self.desc.rows["slot"][rows].tolist():
-            change(slot)
+        slots = self.desc.rows["slot"][rows]
+        types = slots >> np.uint64(SLOT_OFFSET_BITS)
+        for kind in np.unique(types).tolist():
+            offsets = slots[types == kind] & np.uint64(SLOT_OFFSET_MASK)
+            device = self.devices[kind]
+            (device.rmap_mark_cache_only_many if on else device.rmap_clear_cache_only_many)(offsets)
 
     # -- the free path -------------------------------------------------------------------------------------------
 

@@ -117,7 +117,7 @@ class SwapIO(Backings):
             self._count(memcg, "swpin_zero", nr)
         elif kind is Backing.ZSWAP:
             assert self.zswap is not None
-            folio.data[:] = self.zswap.load(self.desc.handle[entry])
+            self.zswap.load_into(self.desc.handle[entry], folio.data)
             self._count(memcg, "zswpin", nr)
             self.vswap_store_folio(entry, folio)
             folio.dirty = True
@@ -199,7 +199,7 @@ class SwapIO(Backings):
         if not slot:
             return None
         try:
-            folio.data[:] = zswap.load(zswap_entry)
+            zswap.load_into(zswap_entry, folio.data)
             self.devices.write(slot, folio.data)
         except (DeviceIOError, NoSpace):
             self.zswap_entry_store(entry, zswap_entry)  # the old backing returns, the slot is freed
