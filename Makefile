@@ -21,7 +21,7 @@ export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test html bench lint format lock clean chromium
+.PHONY: help setup lab test html bench lint format lock clean images chromium
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -62,6 +62,9 @@ format: setup  ## format code and notebooks, mend what ruff can, strip notebook 
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 	@$(BIN)/nbstripout --keep-id notebooks/*.ipynb
+
+images: setup chromium  ## draw the pictures of the documentation anew
+	@$(BIN)/python tools/make_images.py
 
 chromium:
 	@command -v chromium >/dev/null || { $(APT_GET) update -q && $(APT_GET) install -qy --no-install-recommends chromium; } || \

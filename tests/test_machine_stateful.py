@@ -1,6 +1,6 @@
 """Every operation of the machine in random order, against a dictionary of bytes.
 
-``VSWAPLAB_EXAMPLES=5000 make test TESTS=tests/test_machine_stateful.py`` runs longer.
+``VSWAPLAB_EXAMPLES=5000 make test TEST_ARGS=tests/test_machine_stateful.py`` runs longer.
 """
 
 from __future__ import annotations

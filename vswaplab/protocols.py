@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from vswaplab.backends.swapfile import SwapDevices
     from vswaplab.backends.zswap import Zswap
-    from vswaplab.entry import swp_entry_t
+    from vswaplab.entry import Backing, swp_entry_t, swp_slot_t
 
-__all__ = ["FolioLike", "MemcgLike", "MemcgTable", "SwapSpace", "SwapoffHost", "SwapoffReport", "Writeout"]
+__all__ = ["EntryLike", "FolioLike", "MemcgLike", "MemcgTable", "SwapSpace", "SwapoffHost", "SwapoffReport", "Writeout"]
 
 
 class Writeout(Enum):
@@ -145,6 +145,30 @@ class FolioLike(Protocol):
         ...
 
 
+class EntryLike(Protocol):
+    """What a design knows of an entry."""
+
+    @property
+    def type(self) -> Backing:
+        """What backs it."""
+        ...
+
+    @property
+    def swap_count(self) -> int:
+        """Page table entries that refer to it."""
+        ...
+
+    @property
+    def memcgid(self) -> int:
+        """The memory cgroup that owns the contents, 0 for none."""
+        ...
+
+    @property
+    def slot(self) -> swp_slot_t | None:
+        """The physical slot behind it, if there is one."""
+        ...
+
+
 class SwapSpace(Protocol):
     """A design of swap: what the fault path, fork, munmap, reclaim and swapoff ask of it."""
 
@@ -245,8 +269,16 @@ class SwapSpace(Protocol):
         """Take a device off; on an error it stays on and nothing is lost."""
         ...
 
-    def lookup(self, entry: swp_entry_t | int) -> Any:
-        """Return what is known of an entry now."""
+    def lookup(self, entry: swp_entry_t | int) -> EntryLike:
+        """Return what is known of an entry now; for onlookers, it changes nothing."""
+        ...
+
+    def entries(self) -> list[int]:
+        """Return all entries in use, rising."""
+        ...
+
+    def cpu_dead(self, cpu: int) -> None:
+        """Let go of what a CPU has cached."""
         ...
 
     def check(self) -> None:

@@ -239,7 +239,7 @@ class Machine(Mappings):
                 process.cpu = self.online_cpus[0]
         self._run_on(self.online_cpus[0])
         # A design that caches nothing of its own for a CPU has only the devices' hints to drop.
-        getattr(self.swap, "vswap_cpu_dead", self.devices.cpu_dead)(cpu)
+        self.swap.cpu_dead(cpu)
 
     def cpu_online(self, cpu: int) -> None:
         """Bring a CPU back that was taken off-line."""

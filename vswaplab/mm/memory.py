@@ -165,10 +165,10 @@ class Memory:
     def _on_synchronous_device(self, entry: int) -> bool:
         """Whether an entry has physical backing on a device that needs no waiting."""
         slot = self.swap.lookup(entry).slot
-        return bool(slot) and self.devices[slot.type].device.synchronous
+        return slot is not None and self.devices[slot.type].device.synchronous
 
     def _is_zero(self, entry: int) -> bool:
-        return bool(self.swap.lookup(entry).type is Backing.ZERO)
+        return self.swap.lookup(entry).type is Backing.ZERO
 
     def _memcg_of_entry(self, entry: int, otherwise: Memcg) -> Memcg:
         """Return whom a swapped-in page is charged to: the cgroup that the entry names, if it is still there."""

@@ -57,6 +57,8 @@ class VirtualSwap(BatchOps, Swapoff):
         self.allocator.vswap_cpu_dead(cpu)
         self.devices.cpu_dead(cpu)
 
+    cpu_dead = vswap_cpu_dead
+
     def check(self) -> None:
         """Check every invariant; InvariantError names the one that fails."""
         check_virtual(self)
