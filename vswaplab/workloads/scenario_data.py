@@ -17,14 +17,14 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
-
-import jsonschema
-from jsonschema.protocols import Validator
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from vswaplab.errors import InvalidArgument, NotFound
 from vswaplab.units import pages_of
 from vswaplab.workloads.corpus import KINDS, MIXES, REAL_KINDS
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
 
 __all__ = ["MAX_PAGES", "Operation", "check_scenario", "load_scenario", "scenario_names"]
 
@@ -72,6 +72,8 @@ def load_scenario(name_or_path: str | Path) -> dict[str, Any]:
 
 @cache
 def _validator() -> Validator:
+    import jsonschema  # here, since it takes a second: commands that read no scenario need not wait for it
+
     # To JSON Schema 4.0 is an integer; to range() it is not.
     types = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
@@ -89,7 +91,9 @@ def check_scenario(scenario: Any) -> None:
     First its form by the schema; then that each name stands for something at that point, that ranges lie in their
     regions, and that all of it stays within `MAX_PAGES`.
     """
-    error = jsonschema.exceptions.best_match(_validator().iter_errors(scenario))
+    from jsonschema.exceptions import best_match
+
+    error = best_match(_validator().iter_errors(scenario))
     if error is not None:
         message = error.message if len(error.message) <= 160 else f"{error.message[:160]}…"
         raise InvalidArgument(f"Scenario, at {_path(error.absolute_path)}: {message}.")
