@@ -323,3 +323,12 @@ def test_a_fault_that_finds_no_memory_leaves_the_entry_as_it_was() -> None:
         m.check()
         q.exit()
         assert contents(p, region) == pages
+
+
+def test_asking_for_one_page_gets_one_although_it_was_just_written() -> None:
+    machine = Machine(ram="1M")
+    process = machine.spawn("app")
+    region = process.mmap("4K")
+    process.write(region.start, b"fresh")
+    assert machine.reclaim(pages=1) == 1
+    assert process.read(region.start, 5) == b"fresh"

@@ -12,11 +12,11 @@ from vswaplab.mm.memcg import Memcg
 from vswaplab.mm.reclaim import SWAP_CLUSTER_MAX, Reclaim
 from vswaplab.units import PAGE_SHIFT, format_size
 
-__all__ = ["MAX_RECLAIM_RETRIES", "Allocation"]
+__all__ = ["MAX_IDLE_ROUNDS", "MAX_RECLAIM_RETRIES", "Allocation"]
 
 MAX_RECLAIM_RETRIES = 16
 """Rounds of direct reclaim without progress before it is given up [BACKGROUND]."""
-_MAX_IDLE_ROUNDS = 2
+MAX_IDLE_ROUNDS = 2
 """Rounds that free nothing at all: the first may have had references to clear, the second had none."""
 
 
@@ -54,7 +54,7 @@ class Allocation(Reclaim):
                 continue
             idle = 0 if freed else idle + 1
             left -= 1
-            if left <= 0 or idle >= _MAX_IDLE_ROUNDS:
+            if left <= 0 or idle >= MAX_IDLE_ROUNDS:
                 memcg.count("oom")
                 raise NoMemory(self._out_of_memory(nr, full))
 

@@ -28,6 +28,7 @@ from vswaplab.backends.swapfile import SwapDevices, SwapFile
 from vswaplab.backends.zswap import Zswap
 from vswaplab.errors import Busy, InvalidArgument, NotFound, SwapError
 from vswaplab.events import Event
+from vswaplab.mm.alloc import MAX_IDLE_ROUNDS
 from vswaplab.mm.invariants import check_machine
 from vswaplab.mm.mappings import Mappings
 from vswaplab.mm.memcg import Limit, Memcg, MemcgTable
@@ -267,12 +268,12 @@ class Machine(Mappings):
         return freed
 
     def _reclaim_pages(self, pages: int, target: Memcg) -> int:
-        freed = 0
-        while freed < pages:
+        freed = idle = 0
+        # A round that frees nothing may have cleared the references that the next one wants to see gone.
+        while freed < pages and idle < MAX_IDLE_ROUNDS:
             here = self._try_to_free_pages(pages - freed, target)
-            if not here:
-                break
             freed += here
+            idle = 0 if here else idle + 1
         return freed
 
     def writeback(self, pages: int | None = None, memcg: Memcg | None = None) -> int:
