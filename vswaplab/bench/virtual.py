@@ -16,6 +16,7 @@ import numpy as np
 from vswaplab.backends.device import MemoryDevice
 from vswaplab.backends.swapfile import SwapDevices
 from vswaplab.bench import Case
+from vswaplab.bench.unlimited import UnlimitedMemcg
 from vswaplab.entry import U64, make_slot
 from vswaplab.protocols import MemcgLike
 from vswaplab.units import PAGE_SIZE
@@ -27,43 +28,6 @@ SLOTS = 8_388_608
 SCALAR_SLOTS = 1 << 17
 LOOKUPS = 1 << 20
 _POINTER_BASE = 0xFFFF_EA00_0000_0000
-
-
-class _Memcg:
-    """A memory cgroup without limits: counts what it is charged."""
-
-    id = 1
-
-    def __init__(self) -> None:
-        self.ids = self.slots = self.events = 0
-
-    def get_id(self, nr: int) -> None:
-        self.ids += nr
-
-    def put_id(self, nr: int) -> None:
-        self.ids -= nr
-
-    def try_charge_swap(self, nr: int) -> bool:
-        self.slots += nr
-        return True
-
-    def uncharge_swap(self, nr: int) -> None:
-        self.slots -= nr
-
-    def may_zswap(self) -> bool:
-        return True
-
-    def charge_zswap(self, nr_bytes: int) -> None:
-        pass
-
-    def uncharge_zswap(self, nr_bytes: int) -> None:
-        pass
-
-    def zswap_writeback_enabled(self) -> bool:
-        return True
-
-    def count(self, item: str, nr: int = 1) -> None:
-        self.events += nr
 
 
 class _Folio:
@@ -98,7 +62,7 @@ def _layer(device_slots: int = 0) -> VirtualSwap:
     devices = SwapDevices()
     if device_slots:
         devices.swapon(MemoryDevice((device_slots + 1) * PAGE_SIZE))
-    return VirtualSwap(devices=devices, zswap=None, memcgs={1: _Memcg()})
+    return VirtualSwap(devices=devices, zswap=None, memcgs={1: UnlimitedMemcg()})
 
 
 def _pointers(nr: int) -> U64:

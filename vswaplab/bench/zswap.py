@@ -17,6 +17,7 @@ import zstandard
 
 from vswaplab.backends.zswap import Zswap
 from vswaplab.bench import Case
+from vswaplab.bench.unlimited import UnlimitedMemcg
 from vswaplab.units import PAGE_SIZE
 from vswaplab.workloads.corpus import real_pages
 
@@ -25,39 +26,6 @@ __all__ = ["CASES"]
 _RAM_PAGES = 1 << 20
 
 Work = Callable[[Any], object]
-
-
-class _Memcg:
-    """A memory cgroup without limits, as cheap as Python allows."""
-
-    id = 1
-
-    def get_id(self, nr: int) -> None:
-        pass
-
-    def put_id(self, nr: int) -> None:
-        pass
-
-    def try_charge_swap(self, nr: int) -> bool:
-        return True
-
-    def uncharge_swap(self, nr: int) -> None:
-        pass
-
-    def may_zswap(self) -> bool:
-        return True
-
-    def charge_zswap(self, nr_bytes: int) -> None:
-        pass
-
-    def uncharge_zswap(self, nr_bytes: int) -> None:
-        pass
-
-    def zswap_writeback_enabled(self) -> bool:
-        return True
-
-    def count(self, item: str, nr: int = 1) -> None:
-        pass
 
 
 def _both(ours: Work, our_items: list[Any], bare: Work, bare_items: list[Any]) -> tuple[float, float]:
@@ -69,7 +37,7 @@ def _both(ours: Work, our_items: list[Any], bare: Work, bare_items: list[Any]) -
     return middle - start, time.thread_time() - middle
 
 
-def _store(zswap: Zswap, memcg: _Memcg, pages: list[bytes]) -> None:
+def _store(zswap: Zswap, memcg: UnlimitedMemcg, pages: list[bytes]) -> None:
     store = zswap.store
     for page in pages:
         store(page, 512, memcg)
@@ -81,7 +49,7 @@ def _load(zswap: Zswap, ids: list[int]) -> None:
         load(ze, page)
 
 
-def _replace(zswap: Zswap, memcg: _Memcg, pages: list[tuple[int, bytes]]) -> None:
+def _replace(zswap: Zswap, memcg: UnlimitedMemcg, pages: list[tuple[int, bytes]]) -> None:
     store, free = zswap.store, zswap.free
     for ze, page in pages:
         free(ze)
@@ -114,7 +82,7 @@ def _bare(compressor: str) -> tuple[Work, Work]:
 
 
 def _measure_store(compressor: str, recycled: bool) -> tuple[float, float]:
-    zswap, memcg, pages = Zswap(_RAM_PAGES, compressor), _Memcg(), real_pages()
+    zswap, memcg, pages = Zswap(_RAM_PAGES, compressor), UnlimitedMemcg(), real_pages()
     if recycled:
         _store(zswap, memcg, pages)
         for ze in [entry.id for entry in zswap.entries()]:
@@ -123,7 +91,7 @@ def _measure_store(compressor: str, recycled: bool) -> tuple[float, float]:
 
 
 def _measure_replace(compressor: str) -> tuple[float, float]:
-    zswap, memcg, pages = Zswap(_RAM_PAGES, compressor), _Memcg(), real_pages()
+    zswap, memcg, pages = Zswap(_RAM_PAGES, compressor), UnlimitedMemcg(), real_pages()
     _store(zswap, memcg, pages)
     work = [(entry.id, page) for entry, page in zip(zswap.entries(), pages, strict=True)]
     return _both(partial(_replace, zswap, memcg), work, _bare(compressor)[0], pages)
@@ -131,7 +99,7 @@ def _measure_replace(compressor: str) -> tuple[float, float]:
 
 def _measure_load(compressor: str) -> tuple[float, float]:
     zswap = Zswap(_RAM_PAGES, compressor)
-    _store(zswap, _Memcg(), real_pages())
+    _store(zswap, UnlimitedMemcg(), real_pages())
     ids = [entry.id for entry in zswap.entries() if entry.length < PAGE_SIZE]  # the others are copied
     packed = [bytes(zswap.compressed(ze)) for ze in ids]
     return _both(partial(_load, zswap), ids, _bare(compressor)[1], packed)
