@@ -376,3 +376,29 @@ def test_errors_are_oserrors_with_the_errno_of_the_kernel() -> None:
         errno.EBUSY,
         errno.EINVAL,
     ]
+
+
+NAMES = """
+folio_alloc_swap swap_duplicate swap_duplicate_nr swap_shmem_alloc swap_free swap_free_nr free_swap_and_cache_nr
+swapcache_prepare swapcache_clear put_swap_folio swap_cache_add_folio swap_cache_get_folio swap_cache_get_shadow
+swap_cache_del_folio __vswap_remove_mapping __swap_cache_replace_folio folio_free_swap swp_swapcount __swap_count
+swap_entry_swapped is_swap_cached non_swapcache_batch swp_entry_to_swp_slot swp_slot_to_swp_entry
+vswap_alloc_swap_slot vswap_store_folio vswap_prepare_writeout swap_zeromap_folio_set zswap_entry_store
+zswap_entry_load vswap_check_backing vswap_swapfile_backed vswap_folio_backed vswap_can_swapin_thp
+swap_zeromap_batch tryget_swap_entry put_swap_entry swap_cache_lock swap_cache_lock_irq swap_cache_unlock
+swap_cache_unlock_irq vswap_cgroup_batch lookup_swap_cgroup_id swap_cgroup_clear __swap_cgroup_record
+vswap_same_cluster vswap_rmap_set swap_rmap_mark swap_rmap_clear swap_rmap_is_cache_only vswap_cpu_dead vswap_init
+release_backing vswap_free_nr swap_writeout swap_read_folio
+"""
+
+
+@pytest.mark.parametrize("name", NAMES.split())
+def test_each_operation_has_the_kernels_name(name: str) -> None:
+    assert callable(getattr(Kit().swap, name))
+
+
+def test_vswap_init_sets_an_empty_layer_up() -> None:
+    kit = Kit()
+    swap = type(kit.swap).vswap_init(devices=kit.devices, zswap=None, memcgs=kit.memcgs)
+    assert (swap.used, swap.clusters) == (0, {})
+    swap.check()

@@ -158,6 +158,10 @@ class VswapCore:
         """Drop one page table reference from each of `nr` entries; those without any reference left are freed."""
         self._drop_counts(entry, nr)
 
+    def swap_free(self, entry: int) -> None:
+        """Drop one page table reference from an entry."""
+        self._drop_counts(entry, 1)
+
     def _drop_counts(self, entry: int, nr: int) -> list[int]:
         """Do `swap_free_nr` and return the entries that are left cache-only."""
         desc, first, batch = self.desc, entry, 0

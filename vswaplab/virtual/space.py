@@ -7,6 +7,8 @@ as posted in version 6 of the series [S6 S10]; its operations carry the kernel's
 
 from __future__ import annotations
 
+from typing import Any
+
 from vswaplab.backends.swapfile import SwapDevices
 from vswaplab.backends.zswap import Zswap
 from vswaplab.entry import VSWAP_MAX_CLUSTER_ID
@@ -47,6 +49,11 @@ class VirtualSwap(BatchOps, Swapoff):
         devices.reclaim_slot = self.reclaim_slot
         if zswap is not None:
             zswap.reclaim_memcg = self._reclaim_zswap_of
+
+    @classmethod
+    def vswap_init(cls, **parts: Any) -> VirtualSwap:
+        """Set the layer up, as the kernel does at boot: the constructor under its name. NoMemory (-ENOMEM) on failure."""
+        return cls(**parts)
 
     def _reclaim_zswap_of(self, memcg: MemcgLike) -> bool:
         """A memory cgroup is at its zswap limit: write one of its entries back [S21]."""

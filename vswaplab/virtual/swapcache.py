@@ -263,6 +263,10 @@ class SwapCache(VswapCore):
         if cluster is not None:
             cluster.locked = False
 
+    # With one thing at a time there are no interrupts to keep out.
+    swap_cache_lock_irq = swap_cache_lock
+    swap_cache_unlock_irq = swap_cache_unlock
+
     def vswap_same_cluster(self, first: int, second: int) -> bool:
         """Whether two entries share a cluster: then a pin on one keeps the other's descriptor too."""
         return first >> VSWAP_CLUSTER_SHIFT == second >> VSWAP_CLUSTER_SHIFT
