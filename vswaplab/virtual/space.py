@@ -52,7 +52,7 @@ class VirtualSwap(BatchOps, Swapoff):
 
     @classmethod
     def vswap_init(cls, **parts: Any) -> VirtualSwap:
-        """Set the layer up, as the kernel does at boot: the constructor under its name. NoMemory (-ENOMEM) on failure."""
+        """Set the layer up, as the kernel does at boot; the constructor by that name. NoMemory (-ENOMEM) on failure."""
         return cls(**parts)
 
     def _reclaim_zswap_of(self, memcg: MemcgLike) -> bool:
