@@ -73,6 +73,10 @@ class VswapCore:
         """Pages whose write to a device failed; they stayed where they were."""
         self.storage_suspended = False
         """True while hibernation writes its image: no swap may be freed."""
+        self._connect()
+
+    def _connect(self) -> None:
+        """Tell devices and zswap whom to call for a transition; a floor that can make one adds itself."""
 
     # -- look-up -------------------------------------------------------------------------------------------------
 

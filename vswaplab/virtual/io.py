@@ -43,6 +43,11 @@ class _WritebackFolio:
 class SwapIO(Backings):
     """The paths between a folio and its backing."""
 
+    def _connect(self) -> None:
+        super()._connect()
+        if self.zswap is not None:
+            self.zswap.reclaim_memcg = self._reclaim_zswap_of
+
     # -- out -----------------------------------------------------------------------------------------------------
 
     def swap_writeout(self, folio: FolioLike) -> Writeout:
@@ -170,6 +175,10 @@ class SwapIO(Backings):
             if done is None:
                 break
         return written
+
+    def _reclaim_zswap_of(self, memcg: MemcgLike) -> bool:
+        """A memory cgroup is at its zswap limit: write one of its entries back [S21]."""
+        return self.writeback(1, memcg) == 1
 
     def writeback_entry(self, zswap_entry: int) -> bool | None:
         """Write one zswap entry back. True: done; False: not this one; None: no slot, so no other one either."""

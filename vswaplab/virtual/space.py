@@ -9,11 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from vswaplab.backends.swapfile import SwapDevices
-from vswaplab.backends.zswap import Zswap
-from vswaplab.entry import VSWAP_MAX_CLUSTER_ID
-from vswaplab.events import Recorder
-from vswaplab.protocols import MemcgLike, MemcgTable
 from vswaplab.virtual.batch import BatchOps
 from vswaplab.virtual.invariants import check_virtual
 from vswaplab.virtual.swapoff import Swapoff
@@ -28,36 +23,10 @@ class VirtualSwap(BatchOps, Swapoff):
     `recorder` takes the trace (None: no cost), `max_cluster_id` bounds the virtual space.
     """
 
-    def __init__(
-        self,
-        *,
-        devices: SwapDevices,
-        zswap: Zswap | None,
-        memcgs: MemcgTable,
-        cpus: int = 1,
-        recorder: Recorder | None = None,
-        max_cluster_id: int = VSWAP_MAX_CLUSTER_ID,
-    ) -> None:
-        super().__init__(
-            devices=devices,
-            zswap=zswap,
-            memcgs=memcgs,
-            cpus=cpus,
-            recorder=recorder,
-            max_cluster_id=max_cluster_id,
-        )
-        devices.reclaim_slot = self.reclaim_slot
-        if zswap is not None:
-            zswap.reclaim_memcg = self._reclaim_zswap_of
-
     @classmethod
     def vswap_init(cls, **parts: Any) -> VirtualSwap:
         """Set the layer up, as the kernel does at boot; the constructor by that name. NoMemory (-ENOMEM) on failure."""
         return cls(**parts)
-
-    def _reclaim_zswap_of(self, memcg: MemcgLike) -> bool:
-        """A memory cgroup is at its zswap limit: write one of its entries back [S21]."""
-        return self.writeback(1, memcg) == 1
 
     def vswap_cpu_dead(self, cpu: int) -> None:
         """A CPU went off-line: drop its cached clusters, its look-up cache and its physical hints."""

@@ -21,6 +21,10 @@ __all__ = ["SwapCache"]
 class SwapCache(VswapCore):
     """Allocation for a folio, the pin, adding and dropping folios, freeing swap early."""
 
+    def _connect(self) -> None:
+        super()._connect()
+        self.devices.reclaim_slot = self.reclaim_slot
+
     # -- out: a folio gets its entries ---------------------------------------------------------------------------
 
     def folio_alloc_swap(self, folio: FolioLike) -> None:
