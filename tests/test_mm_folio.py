@@ -3,7 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vswaplab.mm.folio import VMEMMAP_START, BuddyAllocator, Folio
+from vswaplab.entry import VMEMMAP_START
+from vswaplab.mm.folio import BuddyAllocator, Folio
 from vswaplab.mm.lru import Lruvec, inactive_ratio, pack_shadow, refault_distance, unpack_shadow
 from vswaplab.units import PAGE_SIZE
 

@@ -37,7 +37,9 @@ __all__ = [
     "PTE_WRITE",
     "SLOT_OFFSET_BITS",
     "SLOT_OFFSET_MASK",
+    "STRUCT_PAGE_SIZE",
     "U64",
+    "VMEMMAP_START",
     "VSWAP_CLUSTER_MASK",
     "VSWAP_CLUSTER_SHIFT",
     "VSWAP_CLUSTER_SIZE",
@@ -67,6 +69,11 @@ MAX_SWAPFILES = 29
 """Devices that can be on at once: 32 types less those that other non-present entries use [BACKGROUND]."""
 SLOT_OFFSET_BITS = 58
 SLOT_OFFSET_MASK = (1 << SLOT_OFFSET_BITS) - 1
+
+VMEMMAP_START = 0xFFFF_EA00_0000_0000
+"""Where the array of ``struct page`` begins on x86-64 [BACKGROUND]: a folio's pointer lies in it."""
+STRUCT_PAGE_SIZE = 64
+"""Bytes from the pointer of one page frame to the next."""
 
 PTE_PRESENT = 1 << 0
 PTE_WRITE = 1 << 1

@@ -23,6 +23,7 @@ __all__ = [
     "NotPermitted",
     "SwapError",
     "error_for",
+    "hold",
 ]
 
 
@@ -120,3 +121,9 @@ class InvariantError(AssertionError):
         super().__init__(f"{invariant}: {detail}")
         self.invariant = invariant
         self.detail = detail
+
+
+def hold(rule: bool, invariant: str, detail: str, *of: object) -> None:
+    """Raise `InvariantError` unless the rule holds; only then `detail` is formatted with `of`: mostly all is well."""
+    if not rule:
+        raise InvariantError(invariant, detail.format(*of) if of else detail)

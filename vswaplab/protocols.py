@@ -226,10 +226,6 @@ class SwapSpace(Protocol):
         """Repoint entries to the folios that one was split into."""
         ...
 
-    def replace_folio(self, old: FolioLike, new: FolioLike) -> None:
-        """Repoint entries to another folio of the same order."""
-        ...
-
     def folio_free_swap(self, folio: FolioLike) -> bool:
         """Free the swap of a cached folio that no page table refers to."""
         ...

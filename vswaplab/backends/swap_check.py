@@ -14,7 +14,7 @@ from vswaplab.backends.swap_cluster import (
     ClusterState,
 )
 from vswaplab.backends.swap_maps import cluster_bits
-from vswaplab.errors import InvariantError
+from vswaplab.errors import InvariantError, hold
 from vswaplab.units import SWAP_NR_ORDERS
 
 if TYPE_CHECKING:
@@ -26,11 +26,6 @@ __all__ = ["check_devices", "check_swapfile"]
 _I64 = npt.NDArray[np.int64]
 _BATCH = 1 << 12
 """Clusters whose rmap words are looked at together: 16 MiB."""
-
-
-def _hold(condition: bool, invariant: str, detail: str) -> None:
-    if not condition:
-        raise InvariantError(invariant, detail)
 
 
 def _hold_each(clusters: _I64, wrong: npt.NDArray[np.bool_], invariant: str, name: str) -> None:
@@ -45,14 +40,14 @@ def check_swapfile(si: SwapFile) -> None:
     bad = si.bad_map.rows.reshape(-1, SWAPFILE_CLUSTER // 64)[clusters]
 
     # A bad slot is never allocated, and the bad map is as swapon made it.
-    _hold(not (allocated & bad).any(), "bad-slot-not-allocated", f"{name} has bad slots allocated")
+    hold(not (allocated & bad).any(), "bad-slot-not-allocated", f"{name} has bad slots allocated")
     past_end = si.nr_clusters * SWAPFILE_CLUSTER - si.max
     nr_bad = int(np.bitwise_count(bad).sum()) - past_end
-    _hold(nr_bad == si.bad_pages + 1, "bad-map-unchanged", f"{name} has {nr_bad} bad bits, {si.bad_pages + 1} expected")
+    hold(nr_bad == si.bad_pages + 1, "bad-map-unchanged", f"{name} has {nr_bad} bad bits, {si.bad_pages + 1} expected")
 
     # Counts are what the bitmaps say.
     in_use = int(np.bitwise_count(allocated).sum())
-    _hold(si.inuse_pages == in_use, "inuse-pages", f"{name} counts {si.inuse_pages} slots, {in_use} bits are set")
+    hold(si.inuse_pages == in_use, "inuse-pages", f"{name} counts {si.inuse_pages} slots, {in_use} bits are set")
     counts = np.bitwise_count(allocated | bad).sum(axis=1, dtype=np.int64)
     _hold_each(clusters, si.lists.count_arena.rows[clusters] != counts, "cluster-count", name)
 
@@ -61,7 +56,7 @@ def check_swapfile(si: SwapFile) -> None:
 
     # A device is on the list to allocate from if it may be written and has room.
     available = si.writeok and si.inuse_pages < si.pages
-    _hold((si in si.shared.avail) == available, "available-if-room", f"{name}: {si!r}, writeok={si.writeok}")
+    hold((si in si.shared.avail) == available, "available-if-room", f"{name}: {si!r}, writeok={si.writeok}")
     if si.global_cluster is not None:
         _check_hint(si.shared, si.global_cluster, f"{name}, global cluster")
 
@@ -79,15 +74,15 @@ def _check_lists(si: SwapFile, name: str, clusters: _I64, counts: _I64) -> None:
 
     # Each used cluster is on exactly one list: the one its state and order name.
     listed = [(state, order, cluster) for state, order, members in _lists_of(si) for cluster in members]
-    _hold(len(listed) == len(clusters), "cluster-on-one-list", f"{name}: {len(listed)} listed, {len(clusters)} used")
+    hold(len(listed) == len(clusters), "cluster-on-one-list", f"{name}: {len(listed)} listed, {len(clusters)} used")
     for state, order, cluster in listed:
         known = ClusterState(lists.state[cluster])
         what = (
             f"{name}: cluster {cluster} is {known.name} of order {lists.order[cluster]}, listed as {state.name} {order}"
         )
-        _hold(known == state, "cluster-on-the-right-list", what)
+        hold(known == state, "cluster-on-the-right-list", what)
         ordered = state in (ClusterState.NONFULL, ClusterState.FRAG)
-        _hold(not ordered or lists.order[cluster] == order, "cluster-order", what)
+        hold(not ordered or lists.order[cluster] == order, "cluster-order", what)
 
 
 def _lists_of(si: SwapFile) -> list[tuple[ClusterState, int, list[int]]]:
@@ -114,10 +109,10 @@ def _check_rmap(si: SwapFile, name: str, clusters: _I64) -> None:
         free = ~cluster_bits(si.allocated.rows.reshape(-1, SWAPFILE_CLUSTER // 64)[some].ravel()).reshape(words.shape)
         row, column = np.nonzero((words != 0) & free)
         slots = ((some[row] << SWAPFILE_CLUSTER_SHIFT) + column)[:8].tolist()
-        _hold(not slots, "free-slot-has-no-rmap", f"{name}: free slots {slots} serve entries")
+        hold(not slots, "free-slot-has-no-rmap", f"{name}: free slots {slots} serve entries")
         cache_only += int(np.count_nonzero(words >> np.uint64(63)))
     counted = si.cache_only_pages
-    _hold(
+    hold(
         counted == cache_only, "cache-only-pages", f"{name} counts {counted} cache-only slots, {cache_only} are marked"
     )
 
@@ -125,28 +120,28 @@ def _check_rmap(si: SwapFile, name: str, clusters: _I64) -> None:
 def _check_hint(shared: SwapGlobals, hints: PercpuCluster, name: str) -> None:
     """A hint points into a cluster, behind a run, on a device that is on."""
     for order, (si, offset) in enumerate(zip(hints.device, hints.offset, strict=True)):
-        _hold((si is None) == (offset == 0), "hint-whole", f"{name}: order {order} has half a hint")
+        hold((si is None) == (offset == 0), "hint-whole", f"{name}: order {order} has half a hint")
         if si is not None:
             on = si.type < len(shared.swap_info) and shared.swap_info[si.type] is si
-            _hold(on, "hint-device-is-on", f"{name}: order {order} points to {si!r}")
+            hold(on, "hint-device-is-on", f"{name}: order {order} points to {si!r}")
             inside = 0 < offset < si.max + SWAPFILE_CLUSTER and bool(offset & SWAPFILE_CLUSTER_MASK)
-            _hold(inside, "hint-inside-cluster", f"{name}: order {order} points to {offset}")
+            hold(inside, "hint-inside-cluster", f"{name}: order {order} points to {offset}")
             aligned = offset & (1 << order) - 1 == 0
-            _hold(aligned, "hint-aligned", f"{name}: order {order} points to {offset}")
+            hold(aligned, "hint-aligned", f"{name}: order {order} points to {offset}")
 
 
 def check_devices(shared: SwapGlobals) -> None:
     """Check every device that is on, the lists of devices, and the hints of every CPU."""
     for type, si in enumerate(shared.swap_info):
         if si is not None:
-            _hold(si.type == type, "type-is-index", f"device {si.type} sits at {type}")
+            hold(si.type == type, "type-is-index", f"device {si.type} sits at {type}")
             check_swapfile(si)
     on = [si for si in shared.swap_info if si is not None]
-    _hold(_same(shared.active, [si for si in on if si.writeok]), "writable-is-active", f"{shared.active} of {on}")
-    _hold(all(si in shared.active for si in shared.avail), "available-is-active", f"{shared.avail} of {shared.active}")
+    hold(_same(shared.active, [si for si in on if si.writeok]), "writable-is-active", f"{shared.active} of {on}")
+    hold(all(si in shared.active for si in shared.avail), "available-is-active", f"{shared.avail} of {shared.active}")
     for listed, what in ((shared.active, "active"), (shared.avail, "available")):
         prios = [si.prio for si in listed]
-        _hold(prios == sorted(prios, reverse=True), "devices-by-priority", f"{what} devices have priorities {prios}")
+        hold(prios == sorted(prios, reverse=True), "devices-by-priority", f"{what} devices have priorities {prios}")
     for cpu, hints in enumerate(shared.percpu):
         _check_hint(shared, hints, f"CPU {cpu}")
 

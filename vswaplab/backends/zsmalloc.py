@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from vswaplab.errors import InvalidArgument, InvariantError, NotFound
+from vswaplab.errors import InvalidArgument, NotFound, hold
 from vswaplab.units import PAGE_SIZE
 
 __all__ = [
@@ -285,10 +285,10 @@ class ZsPool:
             if zspage is None:
                 continue
             starts = used.setdefault(zspage, set())
-            _hold(self._start[handle] not in starts, "object-has-one-handle", f"handle {handle} shares its object")
+            hold(self._start[handle] not in starts, "object-has-one-handle", f"handle {handle} shares its object")
             starts.add(self._start[handle])
         spare = sorted(handle for handle, zspage in enumerate(self._zspage) if zspage is None and handle)
-        _hold(
+        hold(
             sorted(self._handles) == spare,
             "free-handles-listed-once",
             f"{len(self._handles)} listed, {len(spare)} free",
@@ -297,14 +297,14 @@ class ZsPool:
         for klass in self.classes:
             zspages = list(klass.zspages())
             pages += len(zspages) * klass.pages
-            _hold(len(zspages) == klass.nr_zspages, "zspages-counted", f"class {klass.size} counts {klass.nr_zspages}")
+            hold(len(zspages) == klass.nr_zspages, "zspages-counted", f"class {klass.size} counts {klass.nr_zspages}")
             for zspage in zspages:
                 _check_zspage(klass, zspage, used.pop(zspage, set()))
             for group, head in enumerate(klass.groups[:-1]):
                 bit = klass.listed >> group & 1
-                _hold(bit == (head.next is not head), "listed-groups-marked", f"class {klass.size}, group {group}")
-        _hold(not used, "object-in-a-listed-zspage", f"{len(used)} zspages hold objects and are on no list")
-        _hold(pages == self.total_pages, "pages-counted", f"{pages} pages, {self.total_pages} counted")
+                hold(bit == (head.next is not head), "listed-groups-marked", f"class {klass.size}, group {group}")
+        hold(not used, "object-in-a-listed-zspage", f"{len(used)} zspages hold objects and are on no list")
+        hold(pages == self.total_pages, "pages-counted", f"{pages} pages, {self.total_pages} counted")
 
     def _open_zspage(self, klass: SizeClass) -> ZsPage:
         """Take the fullest zspage with room off its list, or make one, to serve the next objects of a class."""
@@ -388,15 +388,10 @@ def _class_info(klass: SizeClass) -> ClassInfo:
 
 def _check_zspage(klass: SizeClass, zspage: ZsPage, used: set[int]) -> None:
     name = f"a zspage of class {klass.size}"
-    _hold(zspage.klass is klass, "zspage-in-its-class", f"{name} is of class {zspage.klass.size}")
-    _hold(bool(used), "zspage-holds-something", f"{name} is empty")
-    _hold(sorted([*used, *zspage.free]) == klass.starts[::-1], "object-free-or-in-use", f"{name}: {len(used)} in use")
+    hold(zspage.klass is klass, "zspage-in-its-class", f"{name} is of class {zspage.klass.size}")
+    hold(bool(used), "zspage-holds-something", f"{name} is empty")
+    hold(sorted([*used, *zspage.free]) == klass.starts[::-1], "object-free-or-in-use", f"{name}: {len(used)} in use")
     size = klass.pages * PAGE_SIZE
-    _hold(len(zspage.memory) == size, "zspage-has-its-pages", f"{name} has {len(zspage.memory)} bytes")
+    hold(len(zspage.memory) == size, "zspage-has-its-pages", f"{name} has {len(zspage.memory)} bytes")
     group = -1 if zspage is klass.open else klass.group_of[len(zspage.free)]
-    _hold(zspage.group == group, "zspage-in-its-group", f"{name} is in group {zspage.group}, not {group}")
-
-
-def _hold(holds: bool, invariant: str, detail: str) -> None:
-    if not holds:
-        raise InvariantError(invariant, detail)
+    hold(zspage.group == group, "zspage-in-its-group", f"{name} is in group {zspage.group}, not {group}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vswaplab.errors import InvariantError
+from vswaplab.errors import hold
 from vswaplab.units import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -22,23 +22,23 @@ def check_zswap(zswap: Zswap) -> None:
     _check_objects(zswap)
     as_is = zswap.stored_incompressible_pages
     there = sum(entry.length == PAGE_SIZE for entry in zswap.table)
-    _hold(as_is == there, "incompressible-pages-counted", f"{as_is} counted, {there} there")
+    hold(as_is == there, "incompressible-pages-counted", f"{as_is} counted, {there} there")
 
 
 def _check_lists(zswap: Zswap) -> None:
     for ze, entry in enumerate(zswap.table):
-        _hold(entry.id == ze, "entry-knows-its-id", f"entry {ze} says {entry.id}")
+        hold(entry.id == ze, "entry-knows-its-id", f"entry {ze} says {entry.id}")
     listed: list[int] = []
     for id, lru in zswap.lrus.items():
         on_list = [entry.id for entry in lru]
         listed += on_list
-        _hold(lru.memcg.id == id, "lru-of-its-memcg", f"the list of memcg {id} belongs to {lru.memcg.id}")
-        _hold(0 < lru.nr == len(on_list), "lru-counted", f"memcg {id} lists {len(on_list)} entries, {lru.nr} counted")
-        _hold(all(entry.lru is lru for entry in lru), "entry-on-its-lru", f"memcg {id} lists an entry of another")
+        hold(lru.memcg.id == id, "lru-of-its-memcg", f"the list of memcg {id} belongs to {lru.memcg.id}")
+        hold(0 < lru.nr == len(on_list), "lru-counted", f"memcg {id} lists {len(on_list)} entries, {lru.nr} counted")
+        hold(all(entry.lru is lru for entry in lru), "entry-on-its-lru", f"memcg {id} lists an entry of another")
     live = [entry.id for entry in zswap.table if entry.length]
-    _hold(sorted(listed) == live, "lru-holds-the-stored", f"{len(listed)} listed, {len(live)} stored")
+    hold(sorted(listed) == live, "lru-holds-the-stored", f"{len(listed)} listed, {len(live)} stored")
     ids = sorted([*live, *(entry.id for entry in zswap.spare)])
-    _hold(ids == list(range(1, len(zswap.table))), "ids-live-or-spare", f"{len(zswap.table) - 1} ids are known")
+    hold(ids == list(range(1, len(zswap.table))), "ids-live-or-spare", f"{len(zswap.table) - 1} ids are known")
 
 
 def _check_objects(zswap: Zswap) -> None:
@@ -46,17 +46,12 @@ def _check_objects(zswap: Zswap) -> None:
     for ze, entry in enumerate(zswap.table):
         if not entry.length:
             continue
-        _hold(id(entry.pool) in objects, "entry-in-a-known-pool", f"entry {ze} is in a pool that went")
+        hold(id(entry.pool) in objects, "entry-in-a-known-pool", f"entry {ze} is in a pool that went")
         objects[id(entry.pool)].add(entry.handle)
         room = entry.pool.zspool.object_size(entry.handle)
-        _hold(0 < entry.length <= room, "object-holds-the-page", f"entry {ze}: {entry.length} bytes in {room}")
+        hold(0 < entry.length <= room, "object-holds-the-page", f"entry {ze}: {entry.length} bytes in {room}")
     for pool in zswap.pools:
         nr, owned = pool.zspool.objects, len(objects[id(pool)])
-        _hold(owned == nr, "object-has-one-entry", f"{nr} objects of {pool.compressor}, {owned} entries")
-        _hold(nr > 0 or pool is zswap.pools[0], "drained-pool-goes", f"the pool of {pool.compressor} is empty")
+        hold(owned == nr, "object-has-one-entry", f"{nr} objects of {pool.compressor}, {owned} entries")
+        hold(nr > 0 or pool is zswap.pools[0], "drained-pool-goes", f"the pool of {pool.compressor} is empty")
         pool.zspool.check()
-
-
-def _hold(holds: bool, invariant: str, detail: str) -> None:
-    if not holds:
-        raise InvariantError(invariant, detail)

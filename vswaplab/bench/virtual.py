@@ -17,7 +17,7 @@ from vswaplab.backends.device import MemoryDevice
 from vswaplab.backends.swapfile import SwapDevices
 from vswaplab.bench import Case
 from vswaplab.bench.unlimited import UnlimitedMemcg
-from vswaplab.entry import U64, make_slot
+from vswaplab.entry import STRUCT_PAGE_SIZE, U64, VMEMMAP_START, make_slot
 from vswaplab.protocols import MemcgLike
 from vswaplab.units import PAGE_SIZE
 from vswaplab.virtual.space import VirtualSwap
@@ -27,7 +27,6 @@ __all__ = ["CASES"]
 SLOTS = 8_388_608
 SCALAR_SLOTS = 1 << 17
 LOOKUPS = 1 << 20
-_POINTER_BASE = 0xFFFF_EA00_0000_0000
 
 
 class _Folio:
@@ -49,7 +48,7 @@ class _Folio:
     nr_pages = 1
 
     def __init__(self, number: int, memcg: MemcgLike) -> None:
-        self.pointer = _POINTER_BASE + 64 * number
+        self.pointer = VMEMMAP_START + STRUCT_PAGE_SIZE * number
         self.memcg: MemcgLike | None = memcg
         self.data = bytearray()
         self.swap = 0
@@ -66,7 +65,7 @@ def _layer(device_slots: int = 0) -> VirtualSwap:
 
 
 def _pointers(nr: int) -> U64:
-    return np.arange(1, nr + 1, dtype=np.uint64) * np.uint64(64) + np.uint64(_POINTER_BASE)
+    return np.arange(1, nr + 1, dtype=np.uint64) * np.uint64(STRUCT_PAGE_SIZE) + np.uint64(VMEMMAP_START)
 
 
 def _swapped_out(nr: int, *, disk: bool = False) -> tuple[VirtualSwap, U64]:

@@ -9,17 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vswaplab.entry import swp_entry_t
+from vswaplab.entry import STRUCT_PAGE_SIZE, VMEMMAP_START, swp_entry_t
 from vswaplab.units import PAGE_SHIFT, PAGE_SIZE, SWAP_NR_ORDERS
 
 if TYPE_CHECKING:
     from vswaplab.mm.memcg import Memcg
 
-__all__ = ["STRUCT_PAGE_SIZE", "VMEMMAP_START", "BuddyAllocator", "Folio"]
-
-VMEMMAP_START = 0xFFFF_EA00_0000_0000
-"""Where x86-64 keeps its array of `struct page` [BACKGROUND]: the pointer of a folio follows from its frame number."""
-STRUCT_PAGE_SIZE = 64
+__all__ = ["BuddyAllocator", "Folio"]
 
 _MAX_ORDER = SWAP_NR_ORDERS - 1
 _NO_ENTRY = swp_entry_t(0)

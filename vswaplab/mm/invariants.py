@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from vswaplab.entry import PTE_PRESENT, PTE_WRITE, pte_to_entry, pte_to_frame
-from vswaplab.errors import InvariantError, NotFound
+from vswaplab.errors import InvariantError, NotFound, hold
 from vswaplab.units import ZERO_PAGE
 
 if TYPE_CHECKING:
@@ -23,12 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["check_machine"]
 
 
-def _hold(rule: bool, invariant: str, detail: str, *of: object) -> None:
-    """Raise `InvariantError` unless the rule holds; only then `detail` is formatted with `of`: mostly all is well."""
-    if not rule:
-        raise InvariantError(invariant, detail.format(*of) if of else detail)
-
-
 def check_machine(machine: Machine) -> None:
     """Check every invariant; InvariantError names the first one broken. O(PTEs + folios + slots)."""
     machine.swap.check()
@@ -38,7 +32,7 @@ def check_machine(machine: Machine) -> None:
     holders: Counter[int] = Counter()
     maps: Counter[int] = Counter()
     for pid, process in machine.processes.items():
-        _hold(process.alive and process.pid == pid, "process-lives", repr(process))
+        hold(process.alive and process.pid == pid, "process-lives", repr(process))
         _check_page_table(machine, process, holders, maps)
     _check_entries(machine, holders)
     _check_frames(machine, maps)
@@ -50,22 +44,22 @@ def _check_page_table(machine: Machine, process: Process, holders: Counter[int],
     _check_tables(process)
     where = f"PTE of page {{:#x}} of process {process.pid}"
     for vpn, pte in table.walk():
-        _hold(process.mm.find(vpn) is not None, "pte-within-a-region", where, vpn)
+        hold(process.mm.find(vpn) is not None, "pte-within-a-region", where, vpn)
         if not pte & PTE_PRESENT:
             holders[pte_to_entry(pte)] += 1
             continue
         frame = pte_to_frame(pte)
         folio = machine.frames.get(frame)
-        _hold(folio is not None, "pte-maps-a-live-frame", where + " maps frame {:#x}", vpn, frame)
+        hold(folio is not None, "pte-maps-a-live-frame", where + " maps frame {:#x}", vpn, frame)
         assert folio is not None
         index = frame - folio.pfn
         known = folio.mapped.get((process.pid, vpn)) == index
-        _hold(known, "folio-knows-its-ptes", where + " maps page {} of {!r}", vpn, index, folio)
-        _hold(folio.uptodate, "mapped-folio-is-uptodate", where + " maps {!r}", vpn, folio)
+        hold(known, "folio-knows-its-ptes", where + " maps page {} of {!r}", vpn, index, folio)
+        hold(folio.uptodate, "mapped-folio-is-uptodate", where + " maps {!r}", vpn, folio)
         maps[id(folio)] += 1
         if pte & PTE_WRITE:
             ours = folio is not machine.zero_folio and folio.mapcount(index) == 1
-            _hold(ours, "writable-pte-is-alone", where + " may write {!r}", vpn, folio)
+            hold(ours, "writable-pte-is-alone", where + " may write {!r}", vpn, folio)
 
 
 def _check_tables(process: Process) -> None:
@@ -74,10 +68,10 @@ def _check_tables(process: Process) -> None:
     leaves = [base for base, ptes in table.leaves() if ptes.any()]
     held = {(shift, base >> shift) for base in leaves for shift in (9, 18, 27)}
     detail = f"process {process.pid} counts {table.nr_tables} tables, its PTEs need {len(held) + 1}"
-    _hold(table.nr_tables == len(held) + 1, "page-tables-counted", detail)
+    hold(table.nr_tables == len(held) + 1, "page-tables-counted", detail)
     vmas = process.mm.vmas
     apart = all(first.end <= second.start for first, second in pairwise(vmas))
-    _hold(apart, "regions-sorted-and-apart", f"process {process.pid}: {vmas}")
+    hold(apart, "regions-sorted-and-apart", f"process {process.pid}: {vmas}")
 
 
 def _check_entries(machine: Machine, holders: Counter[int]) -> None:
@@ -87,51 +81,49 @@ def _check_entries(machine: Machine, holders: Counter[int]) -> None:
             count = machine.swap.lookup(entry).swap_count
         except NotFound:
             raise InvariantError("no-pte-holds-a-freed-entry", f"{nr} PTEs hold entry {entry}") from None
-        _hold(count == nr, "swap-count-is-holders", f"entry {entry}: swap_count {count}, held by {nr} PTEs")
+        hold(count == nr, "swap-count-is-holders", f"entry {entry}: swap_count {count}, held by {nr} PTEs")
     swap: Any = machine.swap
     total = sum(swap.lookup(entry).swap_count for entry in swap.entries())
-    _hold(total == holders.total(), "every-count-has-a-pte", f"counts sum to {total}, PTEs are {holders.total()}")
+    hold(total == holders.total(), "every-count-has-a-pte", f"counts sum to {total}, PTEs are {holders.total()}")
 
 
 def _check_frames(machine: Machine, maps: Counter[int]) -> None:
     for frame, folio in machine.frames.items():
         if frame != folio.pfn:
             within = folio.pfn <= frame < folio.pfn + folio.nr_pages and machine.frames.get(folio.pfn) is folio
-            _hold(within, "frame-within-its-folio", "frame {:#x} belongs to {!r}", frame, folio)
+            hold(within, "frame-within-its-folio", "frame {:#x} belongs to {!r}", frame, folio)
             continue
         mapped = len(folio.mapped)
-        _hold(maps[id(folio)] == mapped, "folio-mappings-exist", "{!r}: {} PTEs map it", folio, maps[id(folio)])
+        hold(maps[id(folio)] == mapped, "folio-mappings-exist", "{!r}: {} PTEs map it", folio, maps[id(folio)])
         references = mapped + (folio.nr_pages if folio.in_swapcache else 0)
-        _hold(folio.refcount == references, "refcount", "{!r} should have {} references", folio, references)
+        hold(folio.refcount == references, "refcount", "{!r} should have {} references", folio, references)
         if folio is machine.zero_folio:
-            _hold(folio.data == ZERO_PAGE, "zero-page-is-zero", "somebody wrote to the zero page")
+            hold(folio.data == ZERO_PAGE, "zero-page-is-zero", "somebody wrote to the zero page")
             continue
-        _hold(references > 0, "unreferenced-folio-is-freed", "{!r}", folio)
-        _hold(not folio.locked and not folio.writeback, "folio-at-rest", "{!r} is busy between operations", folio)
+        hold(references > 0, "unreferenced-folio-is-freed", "{!r}", folio)
+        hold(not folio.locked and not folio.writeback, "folio-at-rest", "{!r} is busy between operations", folio)
         _check_cached(machine, folio)
 
 
 def _check_cached(machine: Machine, folio: Folio) -> None:
     """The entries of a folio in the swap cache lead to it, and a folio that is not there has none."""
     if not folio.in_swapcache:
-        _hold(folio.swap == 0, "no-entry-outside-the-swap-cache", "{!r} has entry {}", folio, folio.swap)
+        hold(folio.swap == 0, "no-entry-outside-the-swap-cache", "{!r} has entry {}", folio, folio.swap)
         return
     for entry in range(folio.swap, folio.swap + folio.nr_pages):
         found = machine.swap.swap_cache_get_folio(entry)
-        _hold(found is folio, "swap-cache-points-back", "entry {} of {!r} leads to {!r}", entry, folio, found)
+        hold(found is folio, "swap-cache-points-back", "entry {} of {!r} leads to {!r}", entry, folio, found)
 
 
 def _check_accounts(machine: Machine) -> None:
     folios = {id(folio): folio for folio in machine.frames.values() if folio is not machine.zero_folio}
     pages = sum(folio.nr_pages for folio in folios.values())
-    _hold(machine.folio_pages == pages, "folio-pages", f"counted {machine.folio_pages}, there are {pages}")
-    _hold(len(machine.frames) == pages + 1, "frames-in-use", f"{len(machine.frames)} frames for {pages} pages")
+    hold(machine.folio_pages == pages, "folio-pages", f"counted {machine.folio_pages}, there are {pages}")
+    hold(len(machine.frames) == pages + 1, "frames-in-use", f"{len(machine.frames)} frames for {pages} pages")
     listed: set[int] = set()
     for memcg in machine.root_memcg.subtree():
         _check_lru(memcg, listed)
-    _hold(
-        listed == folios.keys(), "every-folio-is-listed-once", f"{len(folios)} folios, {len(listed)} on the LRU lists"
-    )
+    hold(listed == folios.keys(), "every-folio-is-listed-once", f"{len(folios)} folios, {len(listed)} on the LRU lists")
     _check_charges(machine, list(folios.values()))
 
 
@@ -142,12 +134,12 @@ def _check_lru(memcg: Memcg, listed: set[int]) -> None:
         (True, lruvec.active, lruvec.nr_active),
     ):
         for folio in folios:
-            _hold(id(folio) not in listed, "every-folio-is-listed-once", "{!r} is listed twice", folio)
+            hold(id(folio) not in listed, "every-folio-is-listed-once", "{!r} is listed twice", folio)
             listed.add(id(folio))
             rule = folio.on_lru and folio.active == active and folio.memcg is memcg
-            _hold(rule, "folio-on-its-own-list", "{!r} is on a list of {}", folio, memcg.path)
+            hold(rule, "folio-on-its-own-list", "{!r} is on a list of {}", folio, memcg.path)
         pages = sum(folio.nr_pages for folio in folios)
-        _hold(pages == counted, "lru-size", f"{memcg.path}: counted {counted}, there are {pages}")
+        hold(pages == counted, "lru-size", f"{memcg.path}: counted {counted}, there are {pages}")
 
 
 def _check_charges(machine: Machine, folios: list[Folio]) -> None:
@@ -157,22 +149,22 @@ def _check_charges(machine: Machine, folios: list[Folio]) -> None:
         for memcg in folio.memcg.lineage():
             charged[memcg.id] += folio.nr_pages
     for memcg in machine.memcgs:
-        _hold(memcg.nr_pages == charged[memcg.id], "memcg-charge", f"{memcg!r} pays for {charged[memcg.id]} pages")
-        _hold(memcg.swap_pages >= 0 and memcg.zswap_bytes >= 0, "memcg-charge", f"{memcg!r} has a negative charge")
+        hold(memcg.nr_pages == charged[memcg.id], "memcg-charge", f"{memcg!r} pays for {charged[memcg.id]} pages")
+        hold(memcg.swap_pages >= 0 and memcg.zswap_bytes >= 0, "memcg-charge", f"{memcg!r} has a negative charge")
     used = sum(device.inuse_pages for device in machine.devices)
     total = machine.root_memcg.swap_pages
-    _hold(total == used, "swap-charge", f"cgroups pay for {total} slots, {used} are in use")
+    hold(total == used, "swap-charge", f"cgroups pay for {total} slots, {used} are in use")
     if machine.zswap is not None:
         _check_zswap_charges(machine, machine.zswap)
 
 
 def _check_zswap_charges(machine: Machine, zswap: Zswap) -> None:
     stored, pages = zswap.stored_pages, machine.root_memcg.zswap_stored
-    _hold(stored == pages, "zswap-charge", f"cgroups pay for {pages} compressed pages, {stored} are stored")
+    hold(stored == pages, "zswap-charge", f"cgroups pay for {pages} compressed pages, {stored} are stored")
     charged: Counter[int] = Counter()
     for memcgid, nr_bytes in zswap.charges().items():
         for memcg in machine.memcgs[memcgid].lineage():
             charged[memcg.id] += nr_bytes
     for memcg in machine.memcgs:
         detail = f"{memcg!r} pays for {memcg.zswap_bytes} bytes, its entries have {charged[memcg.id]}"
-        _hold(memcg.zswap_bytes == charged[memcg.id], "zswap-charge", detail)
+        hold(memcg.zswap_bytes == charged[memcg.id], "zswap-charge", detail)

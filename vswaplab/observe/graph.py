@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from vswaplab.entry import Backing, swp_entry_t, swp_slot_t
+from vswaplab.entry import STRUCT_PAGE_SIZE, VMEMMAP_START, Backing, swp_entry_t, swp_slot_t
 from vswaplab.observe.state import SlotState, State
 from vswaplab.observe.words import address
 
@@ -38,16 +38,13 @@ COLUMNS = {"pte": 0, "vslot": 1, "zswap": 2, "zero": 2, "swapfile": 2, "folio": 
 Rmap = Mapping[swp_slot_t, tuple[int, bool]]
 """What the devices' rmaps say: physical slot -> (entry, cache-only bit)."""
 
-_VMEMMAP = 0xFFFF_EA00_0000_0000
-_FOLIO_BYTES = 64
-
 
 def folio_pfn(pointer: int) -> int:
     """Return the frame of a folio by its pointer, as ``page_to_pfn`` does; negative for one outside the memory map.
 
     Write-back decompresses into a page of its own, which no frame of the machine stands for.
     """
-    return (pointer - _VMEMMAP) // _FOLIO_BYTES
+    return (pointer - VMEMMAP_START) // STRUCT_PAGE_SIZE
 
 
 def build_graph(state: State, rmap: Rmap | None = None) -> nx.MultiDiGraph[Any]:
@@ -120,7 +117,7 @@ def _add_folio(graph: nx.MultiDiGraph[Any], pfn: int, pointer: int = 0) -> tuple
     node = ("folio", pfn)
     if node not in graph:
         label = f"frame {pfn}" if 0 <= pfn < 1 << 40 else "write-back page"
-        _add(graph, node, label, pfn=pfn, pointer=pointer or _VMEMMAP + pfn * _FOLIO_BYTES)
+        _add(graph, node, label, pfn=pfn, pointer=pointer or VMEMMAP_START + pfn * STRUCT_PAGE_SIZE)
     return node
 
 

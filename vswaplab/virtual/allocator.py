@@ -84,7 +84,7 @@ class VswapAllocator:
 
     def alloc(self, order: int, cpu: int) -> int:
         """Return the first entry of a new range of 1 << order slots, or 0 (counted in `alloc_reject`)."""
-        found = self._from_cached(order, cpu) or self._from_partial(order, cpu) or self._from_new(order, cpu)
+        found = self.from_cached(order, cpu) or self.from_partial(order, cpu) or self.from_new(order, cpu)
         nr = 1 << order
         if found is None:
             self.alloc_reject += nr
@@ -104,7 +104,8 @@ class VswapAllocator:
         cluster.refcnt += nr
         return cluster.id << VSWAP_CLUSTER_SHIFT | index
 
-    def _from_cached(self, order: int, cpu: int) -> int | None:
+    def from_cached(self, order: int, cpu: int) -> int | None:
+        """Step 1: a range of the CPU's own cluster, or None; a cluster with no room left is let go."""
         cluster = self.cached[cpu][order]
         if cluster is None:
             return None
@@ -113,7 +114,8 @@ class VswapAllocator:
             self.uncache(cluster, cpu)
         return entry
 
-    def _from_partial(self, order: int, cpu: int) -> int | None:
+    def from_partial(self, order: int, cpu: int) -> int | None:
+        """Step 2: a range of the first cluster on the partial list that has one, or None."""
         partial = self.map.partial[order]
         # A locked cluster is busy: it is skipped and stays on the list. Any other leaves it, whatever comes of it.
         while (cluster := next((each for each in partial.values() if not each.locked), None)) is not None:
@@ -125,7 +127,8 @@ class VswapAllocator:
                 return entry
         return None
 
-    def _from_new(self, order: int, cpu: int) -> int | None:
+    def from_new(self, order: int, cpu: int) -> int | None:
+        """Step 3: the first range of a new cluster, or None."""
         cluster = self.new_cluster(order)
         if cluster is None:
             return None

@@ -44,7 +44,7 @@ def alloc_many(allocator: VswapAllocator, nr: int, order: int, cpu: int) -> U64:
     while left:
         part = _from_cached(allocator, left, order, cpu)
         if part is None:
-            entry = allocator._from_partial(order, cpu)
+            entry = allocator.from_partial(order, cpu)
             part = _from_new(allocator, left, order, cpu) if entry is None else np.array([entry], np.uint64)
         if part is None:
             allocator.alloc_reject += left << order
@@ -94,7 +94,7 @@ def _from_new(allocator: VswapAllocator, left: int, order: int, cpu: int) -> U64
         starts = np.arange(0, VSWAP_CLUSTER_SIZE, 1 << order, dtype=np.uint64)
         whole: U64 = (bases[:, None] + starts).ravel()
         return whole
-    entry = allocator._from_new(order, cpu)
+    entry = allocator.from_new(order, cpu)
     return None if entry is None else np.array([entry], np.uint64)
 
 

@@ -168,8 +168,9 @@ class VswapCore:
 
     def _drop_counts(self, entry: int, nr: int) -> list[int]:
         """Do `swap_free_nr` and return the entries that are left cache-only."""
-        desc, first, batch = self.desc, entry, 0
+        desc = self.desc
         cache_only: list[int] = []
+        idle: list[int] = []
         try:
             for each in range(entry, entry + nr):
                 self.cluster_of(each)
@@ -181,17 +182,14 @@ class VswapCore:
                     self.record(Event.PUT, each, value=count - 1)
                 if count > 1:
                     continue
-                if desc.flags[each] & IN_SWAPCACHE:
-                    cache_only.append(each)
-                    if desc.flags[each] & TYPE_MASK == TYPE_SWAPFILE:
-                        self.swap_rmap_mark(desc.handle[each])
+                if not desc.flags[each] & IN_SWAPCACHE:
+                    idle.append(each)
                     continue
-                if not self._extends(first, batch, each):
-                    self._free_batch(first, batch)
-                    first, batch = each, 0
-                batch += 1
+                cache_only.append(each)
+                if desc.flags[each] & TYPE_MASK == TYPE_SWAPFILE:
+                    self.swap_rmap_mark(desc.handle[each])
         finally:  # whatever stops the walk, what it has taken the last reference from is freed
-            self._free_batch(first, batch)
+            self._free_in_batches(idle)
         return cache_only
 
     def _extends(self, first: int, batch: int, entry: int) -> bool:
@@ -205,10 +203,15 @@ class VswapCore:
 
     def free_unreferenced(self, entry: int, nr: int) -> None:
         """Free those of `nr` entries that nothing refers to, in batches."""
-        desc, first, batch = self.desc, entry, 0
-        for each in range(entry, entry + nr):
-            if desc.count[each] or desc.flags[each] & IN_SWAPCACHE:
-                continue
+        desc = self.desc
+        self._free_in_batches(
+            [each for each in range(entry, entry + nr) if not desc.count[each] and not desc.flags[each] & IN_SWAPCACHE]
+        )
+
+    def _free_in_batches(self, entries: list[int]) -> None:
+        """Free entries that nothing refers to, as many at once as `_extends` allows."""
+        first, batch = 0, 0
+        for each in entries:
             if not self._extends(first, batch, each):
                 self._free_batch(first, batch)
                 first, batch = each, 0

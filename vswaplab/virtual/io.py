@@ -7,7 +7,7 @@ only then.
 
 from __future__ import annotations
 
-from vswaplab.entry import Backing
+from vswaplab.entry import STRUCT_PAGE_SIZE, Backing
 from vswaplab.errors import DeviceIOError, Exists, InvalidArgument, NoSpace, NotFound
 from vswaplab.events import NO_BACKING, Event
 from vswaplab.protocols import FolioLike, MemcgLike, Writeout
@@ -191,7 +191,7 @@ class SwapIO(Backings):
             self.swapcache_prepare(entry)
         except (Exists, NotFound):  # hot: it is on its way in
             return False
-        folio = _WritebackFolio(_FOLIO_BASE + 64 * zswap_entry, ze.memcg)
+        folio = _WritebackFolio(_FOLIO_BASE + STRUCT_PAGE_SIZE * zswap_entry, ze.memcg)
         shadow = self.swap_cache_add_folio(folio, entry)
         done = self._writeback_folio(folio, zswap_entry)
         self.vswap_remove_mapping(folio, shadow)

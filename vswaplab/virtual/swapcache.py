@@ -182,8 +182,6 @@ class SwapCache(VswapCore):
         self._require(old.order == new.order, "A folio is replaced by one of its own order; use split_folio to split")
         self.split_folio(old, [new])
 
-    replace_folio = swap_cache_replace_folio
-
     def split_folio(self, old: FolioLike, parts: Sequence[FolioLike]) -> None:
         """Repoint the entries of `old` to the folios it was split into, in order; entries keep their numbers."""
         self._require(old.locked and all(part.locked for part in parts), "Both sides of a replacement must be locked")
@@ -248,8 +246,6 @@ class SwapCache(VswapCore):
     def swp_swapcount(self, entry: int) -> int:
         """Return how many page table entries (and shmem entries) refer to an entry; 0 if it is gone."""
         return self.desc.count[entry] if self._exists(entry) else 0
-
-    swap_count = swp_swapcount
 
     def swap_entry_swapped(self, entry: int) -> bool:
         """Whether any page table refers to an entry."""

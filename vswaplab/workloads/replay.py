@@ -32,7 +32,7 @@ import numpy.typing as npt
 from vswaplab.backends.device import FileDevice, MemoryDevice
 from vswaplab.backends.swapfile import SwapDevices
 from vswaplab.backends.zswap import Zswap
-from vswaplab.entry import U64, Backing, swp_slot_t
+from vswaplab.entry import STRUCT_PAGE_SIZE, U64, VMEMMAP_START, Backing, swp_slot_t
 from vswaplab.errors import InvalidArgument, InvariantError, NoMemory, NoSpace
 from vswaplab.mm.memcg import Memcg, MemcgTable
 from vswaplab.units import PAGE_SIZE, ZERO_PAGE, format_size, pages_of
@@ -43,8 +43,6 @@ from vswaplab.workloads.traces import Trace, load_trace
 
 __all__ = ["ReplayReport", "replay"]
 
-_FOLIO_BASE = 0xFFFF_EA00_0000_0000
-_FOLIO_BYTES = 64
 _BATCH = 1 << 17
 _REAL_BATCH = 32  # how far reclaim looks ahead at a time: SWAP_CLUSTER_MAX [BACKGROUND]
 
@@ -273,7 +271,7 @@ class _RealLayer(_Layer):
 
 def _pointers(pages: npt.NDArray[np.int32]) -> U64:
     """Return the address of each page's ``struct page``: the program's pages are numbered, and so are these."""
-    return pages.astype(np.uint64) * np.uint64(_FOLIO_BYTES) + np.uint64(_FOLIO_BASE)
+    return pages.astype(np.uint64) * np.uint64(STRUCT_PAGE_SIZE) + np.uint64(VMEMMAP_START)
 
 
 def replay(
