@@ -6,17 +6,38 @@ path through these protocols alone. `Machine` runs any `SwapSpace`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from vswaplab.backends.swapfile import SwapDevices
     from vswaplab.backends.zswap import Zswap
     from vswaplab.entry import Backing, swp_entry_t, swp_slot_t
 
-__all__ = ["EntryLike", "FolioLike", "MemcgLike", "MemcgTable", "SwapSpace", "SwapoffHost", "SwapoffReport", "Writeout"]
+__all__ = [
+    "LOOKUP_KINDS",
+    "EntryLike",
+    "FolioLike",
+    "MemcgLike",
+    "MemcgTable",
+    "SwapSpace",
+    "SwapoffHost",
+    "SwapoffReport",
+    "Writeout",
+]
+
+LOOKUP_KINDS = {
+    "descriptor": "an entry was resolved to its descriptor (virtual)",
+    "cluster_map": "that took a walk of the cluster map, an xarray (virtual)",
+    "swap_map": "the byte of a slot was read or changed (legacy)",
+    "zswap_tree": "a slot was looked up, entered or erased in its zswap xarray (legacy)",
+    "zswap_node": "nodes visited in these walks (legacy)",
+    "bitmap_scan": "a cluster's bitmap was searched for a free run (both; physical clusters and virtual ones)",
+    "rmap": "a physical slot was led back to its entry (virtual)",
+}
+"""Kinds of look-ups by name; both designs count under the same names, so that what differs can be subtracted."""
 
 
 class Writeout(Enum):
@@ -35,10 +56,28 @@ class SwapoffReport:
     """What a swapoff did, counted while it did it. All are numbers of things; `seconds` is wall time."""
 
     type: int
-    ptes_visited: int = 0
+    mms_walked: int = 0
+    """Address spaces taken from the list of those that ever held a swap entry."""
+    vmas_walked: int = 0
+    """Their regions with anonymous memory."""
     tables_walked: int = 0
+    """Page tables of all levels looked into, below these regions."""
+    ptes_visited: int = 0
+    """Page table entries looked at, empty ones too: a table is read from end to end."""
+    ptes_rewritten: int = 0
+    """Page table entries that held a slot of the device and map a page now."""
+    shmem_inodes: int = 0
+    """tmpfs files on the list of those with swapped pages whose index was scanned."""
+    shmem_entries: int = 0
+    """Index entries of tmpfs files looked at."""
     slots_scanned: int = 0
+    """Slots of the device looked at, in its swap_map or bitmap."""
     pages_read: int = 0
+    """Pages brought into memory, whatever they were backed by."""
+    io_requests: int = 0
+    """Reads that the device was asked for."""
+    io_sequential: int = 0
+    """Those of them that began where the one before had ended."""
     rounds: int = 0
     seconds: float = 0.0
 
@@ -59,6 +98,22 @@ class SwapoffHost(Protocol):
 
     def cancelled(self) -> bool:
         """True when a signal is pending."""
+        ...
+
+    def shmem_unuse(self, type: int, report: SwapoffReport) -> None:
+        """Bring every page of tmpfs files that is on a device back into its file's index; errors as for `pagein`.
+
+        Only a design whose page tables hold physical slots needs it, as the two that follow.
+        """
+        ...
+
+    def mmlist(self) -> Iterator[Any]:
+        """Yield the address spaces that ever held a swap entry, the newest first."""
+        ...
+
+    def unuse_mm(self, mm: Any, type: int, report: SwapoffReport) -> None:
+        """Walk the page tables of one address space and map every page that is on a device; errors as for `pagein`,
+        Interrupted on a signal."""
         ...
 
 
@@ -251,6 +306,14 @@ class SwapSpace(Protocol):
 
     def readahead_entries(self, entry: int, window: int) -> list[int]:
         """Return neighbours on the device worth reading along."""
+        ...
+
+    def swap_shmem_alloc(self, entry: int, nr: int) -> None:
+        """A tmpfs file holds each entry from now on: as one page table reference, the only one there will be."""
+        ...
+
+    def lookup_counts(self) -> dict[str, int]:
+        """Return how many look-ups of each kind were done so far; see `LOOKUP_KINDS`."""
         ...
 
     def can_swap_out(self, memcg: MemcgLike | None) -> bool:
