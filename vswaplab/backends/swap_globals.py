@@ -48,6 +48,10 @@ class SwapGlobals:
         self.percpu = [PercpuCluster() for _ in range(cpus)]
         self.reclaim_slot: Callable[[swp_slot_t], int] | None = None
         """Set by the design: tries to free a cache-only slot; returns how many slots went, 0 if it could not."""
+        self.on_swapon: Callable[[SwapFile], None] | None = None
+        """Set by a design that keeps arrays of its own for each device; an error refuses the device."""
+        self.on_swapoff: Callable[[SwapFile], None] | None = None
+        """Set by such a design: the device is empty and goes."""
 
     @property
     def total_pages(self) -> int:

@@ -87,6 +87,8 @@ class SwapDevices(SwapGlobals):
         _require_usable(device, header)
         prio = self._least_priority - 1 if priority is None else priority
         si = SwapFile(self, device, header, type=type, prio=prio, discard=discard)
+        if self.on_swapon is not None:
+            self.on_swapon(si)
         self._least_priority = min(self._least_priority, prio)
         if type == len(self.swap_info):
             self.swap_info.append(None)
@@ -126,6 +128,8 @@ class SwapDevices(SwapGlobals):
             raise Busy(f"Device {type} still holds {si.inuse_pages} pages; move or free them first.")
         for cpu in range(len(self.percpu)):
             self._drop_hints(self.percpu[cpu], si)
+        if self.on_swapoff is not None:
+            self.on_swapoff(si)
         self.swap_info[type] = None
         if si.prio < 0:
             # Default priorities stay without gaps: the devices below move up one [BACKGROUND].

@@ -7,8 +7,7 @@ build on it, a module each.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from vswaplab.backends.swap_cache import SwapCacheFolios
 from vswaplab.backends.swapfile import SwapDevices
 from vswaplab.backends.zswap import Zswap
 from vswaplab.entry import (
@@ -21,7 +20,7 @@ from vswaplab.entry import (
 )
 from vswaplab.errors import InvalidArgument, NotFound
 from vswaplab.events import Event, Recorder
-from vswaplab.protocols import FolioLike, MemcgLike, MemcgTable
+from vswaplab.protocols import MemcgLike, MemcgTable
 from vswaplab.virtual.allocator import VswapAllocator
 from vswaplab.virtual.cluster import VswapCluster
 from vswaplab.virtual.descriptor import (
@@ -37,7 +36,7 @@ from vswaplab.virtual.descriptor import (
 __all__ = ["VswapCore"]
 
 
-class VswapCore:
+class VswapCore(SwapCacheFolios):
     """Descriptors, look-up, `swap_duplicate`, `swap_free_nr` and what freeing an entry entails."""
 
     design = "virtual"
@@ -52,6 +51,7 @@ class VswapCore:
         recorder: Recorder | None = None,
         max_cluster_id: int = VSWAP_MAX_CLUSTER_ID,
     ) -> None:
+        super().__init__()
         self.devices = devices
         self.zswap = zswap
         self.memcgs = memcgs
@@ -59,20 +59,8 @@ class VswapCore:
         self.record = recorder
         self.desc = DescriptorArena()
         self.allocator = VswapAllocator(self.desc, cpus, max_cluster_id)
-        self.folios: dict[int, FolioLike] = {}
-        """Folios in the swap cache, by pointer: what the descriptors' `swap_cache` fields point to."""
-        self.released: list[FolioLike] = []
-        """Folios that an operation on an entry has dropped from the swap cache; the machine takes them from here."""
-        self.bare_swapcached = 0
-        """Pages in the swap cache known by pointer alone: array forms handle folios without objects."""
-        self.nr_swapcached = 0
-        """NR_SWAPCACHE: pages in the swap cache."""
         self.device_pins: dict[int, int] = {}
         """References to devices taken by `tryget_swap_entry`, by type; swapoff waits for them."""
-        self.write_errors = 0
-        """Pages whose write to a device failed; they stayed where they were."""
-        self.storage_suspended = False
-        """True while hibernation writes its image: no swap may be freed."""
         self._connect()
 
     def _connect(self) -> None:
@@ -324,10 +312,6 @@ class VswapCore:
         for each in range(entry, entry + nr):
             self.cluster_of(each)
             self.desc.memcgid[each] = memcgid
-
-    @staticmethod
-    def _prefix(nr: int, holds: Callable[[int], bool]) -> int:
-        return next((i for i in range(nr) if not holds(i)), nr)
 
     def _memcg_of(self, entry: int) -> MemcgLike | None:
         return self.memcgs.get(self.desc.memcgid[entry])

@@ -7,7 +7,8 @@ only then.
 
 from __future__ import annotations
 
-from vswaplab.entry import STRUCT_PAGE_SIZE, Backing
+from vswaplab.backends.zswap_writeback import WritebackFolio, ZswapWriteback
+from vswaplab.entry import Backing
 from vswaplab.errors import DeviceIOError, Exists, InvalidArgument, NoSpace, NotFound
 from vswaplab.events import NO_BACKING, Event
 from vswaplab.protocols import FolioLike, MemcgLike, Writeout
@@ -17,36 +18,14 @@ from vswaplab.virtual.descriptor import TYPE_SHIFT
 
 __all__ = ["SwapIO"]
 
-_FOLIO_BASE = 0xFFFF_C900_0000_0000
-"""Pointers of write-back's own folios: apart from those of the machine's frames."""
 
-
-class _WritebackFolio:
-    """The page that write-back decompresses into, in the swap cache meanwhile."""
-
-    order = 0
-    nr_pages = 1
-    locked = True
-    dirty = False
-    writeback = False
-    uptodate = False
-
-    def __init__(self, pointer: int, memcg: MemcgLike | None) -> None:
-        self.pointer = pointer
-        self.memcg = memcg
-        self.data = bytearray(PAGE_SIZE)
-        self.swap = 0
-        self.in_swapcache = False
-        self.refcount = 1
-
-
-class SwapIO(Backings):
+class SwapIO(ZswapWriteback, Backings):
     """The paths between a folio and its backing."""
 
     def _connect(self) -> None:
         super()._connect()
         if self.zswap is not None:
-            self.zswap.reclaim_memcg = self._reclaim_zswap_of
+            self.zswap.reclaim_memcg = self.reclaim_zswap_of
 
     # -- out -----------------------------------------------------------------------------------------------------
 
@@ -131,11 +110,6 @@ class SwapIO(Backings):
             self._count(memcg, "pswpin", nr)
         folio.uptodate = True
 
-    @staticmethod
-    def _count(memcg: MemcgLike | None, item: str, nr: int) -> None:
-        if memcg is not None:
-            memcg.count(item, nr)
-
     def readahead_entries(self, entry: int, window: int) -> list[int]:
         """Return the entries to read along with a physically backed one: its neighbours on the device, by the rmap."""
         slot = self.swp_entry_to_swp_slot(entry)
@@ -154,32 +128,6 @@ class SwapIO(Backings):
 
     # -- zswap to swapfile ---------------------------------------------------------------------------------------
 
-    def writeback(self, pages: int, memcg: MemcgLike | None = None) -> int:
-        """Move up to `pages` cold pages from zswap to a swapfile and return how many went.
-
-        Victims come from the zswap LRU with its second chance. It ends early when there is no slot or no victim left.
-        """
-        zswap = self.zswap
-        if zswap is None:
-            return 0
-        # Every entry is seen at most twice: once to lose its second chance, once to go.
-        written, tries, passes = 0, 2 * zswap.stored_pages, 0
-        while written < pages and tries > 0 and passes < 2:
-            victim = zswap.next_victim(memcg)
-            if not victim:
-                passes += 1
-                continue
-            tries -= 1
-            done = self.writeback_entry(victim)
-            written += done is True
-            if done is None:
-                break
-        return written
-
-    def _reclaim_zswap_of(self, memcg: MemcgLike) -> bool:
-        """A memory cgroup is at its zswap limit: write one of its entries back [S21]."""
-        return self.writeback(1, memcg) == 1
-
     def writeback_entry(self, zswap_entry: int) -> bool | None:
         """Write one zswap entry back. True: done; False: not this one; None: no slot, so no other one either."""
         assert self.zswap is not None
@@ -191,7 +139,7 @@ class SwapIO(Backings):
             self.swapcache_prepare(entry)
         except (Exists, NotFound):  # hot: it is on its way in
             return False
-        folio = _WritebackFolio(_FOLIO_BASE + STRUCT_PAGE_SIZE * zswap_entry, ze.memcg)
+        folio = WritebackFolio(zswap_entry, ze.memcg)
         shadow = self.swap_cache_add_folio(folio, entry)
         done = self._writeback_folio(folio, zswap_entry)
         self.vswap_remove_mapping(folio, shadow)
@@ -199,7 +147,7 @@ class SwapIO(Backings):
             self.record(Event.WRITEBACK, entry, value=done is True)
         return done
 
-    def _writeback_folio(self, folio: _WritebackFolio, zswap_entry: int) -> bool | None:
+    def _writeback_folio(self, folio: WritebackFolio, zswap_entry: int) -> bool | None:
         zswap, entry = self.zswap, folio.swap
         assert zswap is not None
         if self.zswap_entry_load(entry) != zswap_entry:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vswaplab.entry import VSWAP_CLUSTER_SHIFT, Backing, swp_entry_t
-from vswaplab.errors import Busy, Exists, InvalidArgument, NoMemory, NotFound
+from vswaplab.entry import VSWAP_CLUSTER_SHIFT, Backing
+from vswaplab.errors import Busy, Exists, NoMemory, NotFound
 from vswaplab.events import Event
 from vswaplab.protocols import FolioLike
 from vswaplab.virtual.core import VswapCore
@@ -54,26 +54,6 @@ class SwapCache(VswapCore):
                 self.record(Event.ALLOC, each, new=Backing.FOLIO, value=memcgid)
                 self.record(Event.CACHE_ADD, each, value=pointer)
         self._attach(folio, entry)
-
-    def _attach(self, folio: FolioLike, entry: int) -> None:
-        folio.refcount += folio.nr_pages
-        folio.in_swapcache = True
-        folio.swap = swp_entry_t(entry)
-        self.folios[folio.pointer] = folio
-        self.nr_swapcached += folio.nr_pages
-
-    def _detach(self, folio: FolioLike) -> int:
-        entry, folio.swap = folio.swap, swp_entry_t(0)
-        folio.refcount -= folio.nr_pages
-        folio.in_swapcache = False
-        del self.folios[folio.pointer]
-        self.nr_swapcached -= folio.nr_pages
-        return entry
-
-    @staticmethod
-    def _require(holds: bool, rule: str) -> None:
-        if not holds:
-            raise InvalidArgument(f"{rule}.")
 
     # -- in: the pin, then the folio -----------------------------------------------------------------------------
 
