@@ -140,6 +140,10 @@ class MemcgLike(Protocol):
         """Give `nr` slots back."""
         ...
 
+    def swap_full(self) -> bool:
+        """Whether this cgroup or an ancestor has used half of its memory.swap.max."""
+        ...
+
     def may_zswap(self) -> bool:
         """False when this cgroup or an ancestor is at memory.zswap.max."""
         ...

@@ -208,6 +208,11 @@ class Memcg:
         for memcg in self.lineage():
             memcg.swap_pages -= nr
 
+    def swap_full(self) -> bool:
+        """Whether this cgroup or one above it has used half of its memory.swap.max [BACKGROUND]."""
+        limits = ((memcg.swap_pages, memcg._swap_max) for memcg in self.lineage())
+        return any(limit is not None and 2 * used >= limit >> PAGE_SHIFT for used, limit in limits)
+
     def may_zswap(self) -> bool:
         """False when this cgroup or an ancestor is at its memory.zswap.max; 0 means never [S21]."""
         return all(
