@@ -8,7 +8,6 @@ two bodies over one storage, and a property test that holds them equal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,20 +16,12 @@ import numpy.typing as npt
 from vswaplab.entry import SLOT_OFFSET_BITS, SLOT_OFFSET_MASK, U64, Backing
 from vswaplab.errors import Busy, Exists, InvalidArgument, NotFound
 from vswaplab.events import Event
+from vswaplab.protocols import BackingColumns
 from vswaplab.virtual.allocator_batch import alloc_many, release_many
 from vswaplab.virtual.backing import Backings
 from vswaplab.virtual.descriptor import IN_SWAPCACHE, TYPE_FOLIO, TYPE_MASK, TYPE_SHIFT, TYPE_SWAPFILE, TYPE_ZSWAP
 
-__all__ = ["BatchOps", "DescriptorColumns"]
-
-
-@dataclass(frozen=True)
-class DescriptorColumns:
-    """What `lookup_many` found, a column a field; row i belongs to entry i of the request."""
-
-    type: npt.NDArray[np.uint8]
-    handle: U64
-    """Physical slot or zswap entry, by type."""
+__all__ = ["BatchOps"]
 
 
 class BatchOps(Backings):
@@ -67,13 +58,13 @@ class BatchOps(Backings):
 
     # -- look-up -------------------------------------------------------------------------------------------------
 
-    def lookup_many(self, entries: U64) -> DescriptorColumns:
+    def lookup_many(self, entries: U64) -> BackingColumns:
         """Return type and handle of each entry; NotFound if one is not in use."""
         rows = self._rows(entries)
         flags = self.desc.rows["flags"][rows]
         if not flags.all() and (self.desc.rows["swap_count"][rows[flags == 0]] == 0).any():
             raise NotFound("One of the swap entries is not in use.")
-        return DescriptorColumns((flags >> TYPE_SHIFT & 3).astype(np.uint8), self.desc.rows["slot"][rows])
+        return BackingColumns((flags >> TYPE_SHIFT & 3).astype(np.uint8), self.desc.rows["slot"][rows])
 
     # -- allocation and references -------------------------------------------------------------------------------
 
@@ -302,6 +293,11 @@ class BatchOps(Backings):
         self._set_rows(backed, Backing.SWAPFILE, slots_got, release=False)
         self._mark_cache_only(rows[:charged][self.desc.rows["swap_count"][rows[:charged]] == 0], on=True)
         return slots
+
+    # The names that both designs answer to (`SwapArrays`).
+    remove_mapping_many = vswap_remove_mapping_many
+    zswap_loaded_many = vswap_store_folio_many
+    writeout_slots_many = vswap_alloc_swap_slot_many
 
     # -- swapoff -------------------------------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ class Swapoff(SwapIO):
         started = time.perf_counter()
         report = SwapoffReport(type=type)
         device = self.devices.begin_swapoff(type)
+        reads, sequential = device.device.reads, device.device.sequential_reads
         try:
             if device.inuse_pages:
                 self._round_one(device, host, report)
@@ -44,6 +45,8 @@ class Swapoff(SwapIO):
         except BaseException:
             self.devices.abort_swapoff(type)
             raise
+        report.io_requests = device.device.reads - reads
+        report.io_sequential = device.device.sequential_reads - sequential
         self.devices.finish_swapoff(type)
         report.seconds = time.perf_counter() - started
         return report
