@@ -26,6 +26,9 @@ class UnlimitedMemcg:
     def uncharge_swap(self, nr: int) -> None:
         self.slots -= nr
 
+    def swap_full(self) -> bool:
+        return False
+
     def may_zswap(self) -> bool:
         return True
 
