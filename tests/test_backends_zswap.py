@@ -136,6 +136,14 @@ def test_an_incompressible_page_that_may_not_be_written_back_is_refused(memcg):
     zswap.check()
 
 
+def test_before_linux_6_18_an_incompressible_page_is_refused(memcg):
+    zswap = Zswap(RAM_PAGES, store_incompressible=False)
+    assert zswap.store(NOISE, 512, memcg) == 0
+    assert rejects(zswap) == {"reject_compress_poor": 1}
+    assert (zswap.store(TEXT, 513, memcg) > 0, zswap.stored_incompressible_pages) == (True, 0)
+    zswap.check()
+
+
 def test_ids_are_used_again_only_when_free(memcg):
     zswap = Zswap(RAM_PAGES)
     first, second = (zswap.store(TEXT, 512, memcg) for _ in range(2))

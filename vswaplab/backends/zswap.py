@@ -2,8 +2,9 @@
 
 `Zswap.store` takes a page or refuses it and says which entry holds it now; `Zswap.load` gives its contents back;
 `Zswap.free` drops it. An incompressible page is stored as it is as long as it may be written back later, so that the
-order of age is kept [S21]. The pool may take `max_pool_percent` of RAM; once it was full, nothing is accepted until it
-is down to `accept_threshold_percent` of that [S21].
+order of age is kept [S21] (`store_incompressible` False refuses it, as Linux did before 6.18). The pool may take
+`max_pool_percent` of RAM; once it was full, nothing is accepted until it is down to `accept_threshold_percent` of that
+[S21].
 
 zswap does not know the design of swap above it. It names the page to write back next (`Zswap.next_victim`) and the
 design moves it. A cold page has two chances: on its first visit it loses `referenced` and becomes the youngest, on
@@ -72,6 +73,7 @@ class Zswap:
         shrinker: bool = False,
         enabled: bool = True,
         chain_size: int = 8,
+        store_incompressible: bool = True,
     ) -> None:
         if ram_pages < 1:
             raise InvalidArgument(f"zswap needs the machine's RAM in pages, at least 1, not {ram_pages}.")
@@ -80,6 +82,8 @@ class Zswap:
         """Longest zspage of its pools, in pages."""
         self.enabled = enabled
         """Whether pages are taken; those stored can be loaded either way."""
+        self.store_incompressible = store_incompressible
+        """False as before Linux 6.18, where a page that does not get smaller was refused and went to the device."""
         self.shrinker_enabled = shrinker
         self.reclaim_memcg: Callable[[MemcgLike], bool] | None = None
         """Set by the design: writes one page of a memory cgroup back; False when it can't."""
@@ -214,7 +218,7 @@ class Zswap:
         if length >= PAGE_SIZE or self._faults.armed:
             failed = self._faults.hit("compress")
             if length >= PAGE_SIZE or failed:
-                if not memcg.zswap_writeback_enabled():
+                if not (self.store_incompressible and memcg.zswap_writeback_enabled()):
                     if failed:
                         self.reject_compress_fail += 1
                     else:

@@ -50,6 +50,7 @@ ZSWAP_DEFAULTS: Mapping[str, Any] = {
     "max_pool_percent": 20,
     "accept_threshold_percent": 90,
     "shrinker": False,
+    "store_incompressible": True,
 }
 """zswap's parameters and their defaults [S21]."""
 
