@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from vswaplab.backends.device import MemoryDevice
 from vswaplab.backends.swapfile import SwapDevices
 from vswaplab.backends.zswap import Zswap
+from vswaplab.legacy.space import LegacySwap
 from vswaplab.units import PAGE_SIZE
 from vswaplab.virtual.space import VirtualSwap
 
@@ -39,6 +42,9 @@ class KitMemcg:
     def uncharge_swap(self, nr: int) -> None:
         self.swap_charge -= nr
         assert self.swap_charge >= 0
+
+    def swap_full(self) -> bool:
+        return self.swap_max is not None and 2 * self.swap_charge >= self.swap_max
 
     def may_zswap(self) -> bool:
         return self.zswap_allowed
@@ -76,22 +82,22 @@ class KitFolio:
 
 
 class Kit:
-    """A virtual swap layer with memory cgroups 1 and 2, and folios to feed it."""
+    """A design of swap with memory cgroups 1 and 2, and folios to feed it."""
+
+    make: Callable[..., Any] = VirtualSwap
 
     def __init__(
         self,
         slots: int = 0,
         zswap: bool = False,
         cpus: int = 2,
-        max_cluster_id: int = 0xFFFF_FFFF,
         ram_pages: int = 4096,
+        **parts: Any,
     ) -> None:
         self.memcgs = {1: KitMemcg(1), 2: KitMemcg(2)}
         self.devices = SwapDevices(cpus=cpus)
         self.zswap = Zswap(ram_pages) if zswap else None
-        self.swap = VirtualSwap(
-            devices=self.devices, zswap=self.zswap, memcgs=self.memcgs, cpus=cpus, max_cluster_id=max_cluster_id
-        )
+        self.swap = type(self).make(devices=self.devices, zswap=self.zswap, memcgs=self.memcgs, cpus=cpus, **parts)
         self.device = self.devices.swapon(MemoryDevice((slots + 1) * PAGE_SIZE)) if slots else None
         self._next = 0
 
@@ -112,7 +118,7 @@ class Kit:
         folio = self.out(data, order, memcg, count)
         entry = int(folio.swap)
         self.swap.swap_writeout(folio)
-        self.swap.vswap_remove_mapping(folio)
+        self.swap.remove_mapping(folio)
         return entry
 
     def into_cache(self, entry: int, order: int = 0) -> KitFolio:
@@ -122,3 +128,9 @@ class Kit:
         folio.uptodate = folio.dirty = False
         self.swap.swap_cache_add_folio(folio, entry)
         return folio
+
+
+class LegacyKit(Kit):
+    """The same with the legacy design."""
+
+    make = LegacySwap

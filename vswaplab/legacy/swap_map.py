@@ -118,6 +118,11 @@ class SwapMap:
         """Whether a slot has references or is in the swap cache; a bad slot never is in use."""
         return self.byte(offset) not in (0, SWAP_MAP_BAD)
 
+    def peek(self, offset: int) -> tuple[int, bool]:
+        """Return count and has-cache bit of a slot, for onlookers: it is no look-up."""
+        byte = self._map[offset]
+        return self._count(offset, byte), byte != SWAP_MAP_BAD and byte & SWAP_HAS_CACHE != 0
+
     def _count(self, offset: int, byte: int) -> int:
         if not byte & COUNT_CONTINUED:
             low = byte & SWAP_MAP_COUNT_MASK

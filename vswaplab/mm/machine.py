@@ -28,6 +28,7 @@ from vswaplab.backends.swapfile import SwapDevices, SwapFile
 from vswaplab.backends.zswap import Zswap
 from vswaplab.errors import Busy, InvalidArgument, NotFound, SwapError
 from vswaplab.events import Event
+from vswaplab.legacy.space import LegacySwap
 from vswaplab.mm.alloc import MAX_IDLE_ROUNDS
 from vswaplab.mm.invariants import check_machine
 from vswaplab.mm.mappings import Mappings
@@ -42,7 +43,7 @@ from vswaplab.virtual.space import VirtualSwap
 
 __all__ = ["DESIGNS", "MIN_RAM_PAGES", "ZSWAP_DEFAULTS", "Machine"]
 
-DESIGNS: dict[str, Callable[..., SwapSpace]] = {"virtual": VirtualSwap}
+DESIGNS: dict[str, Callable[..., SwapSpace]] = {"virtual": VirtualSwap, "legacy": LegacySwap}
 """Designs of swap by name: called with devices, zswap, memcgs, cpus and recorder."""
 
 ZSWAP_DEFAULTS: Mapping[str, Any] = {

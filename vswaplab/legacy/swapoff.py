@@ -1,0 +1,80 @@
+"""swapoff in the legacy design: find every page table entry that holds a slot of the device, and rewrite it [S14].
+
+``try_to_unuse``: tmpfs files first, then every address space that ever held a swap entry, the newest first, every
+region, every page table down to each entry, until nothing of the device is in use; then a scan of the swap_map for
+slots that only the swap cache keeps. What is still in use after that is looked for again, from the start.
+"""
+
+from __future__ import annotations
+
+import time
+
+from vswaplab.backends.swapfile import SwapFile
+from vswaplab.errors import Busy, Interrupted
+from vswaplab.legacy.io import LegacyIO
+from vswaplab.protocols import SwapoffHost, SwapoffReport
+
+__all__ = ["LegacySwapoff"]
+
+
+class LegacySwapoff(LegacyIO):
+    """`swapoff`: rounds of walks, and what stops them."""
+
+    def swapoff(self, type: int, host: SwapoffHost) -> SwapoffReport:
+        """Take device `type` off, and report what that took.
+
+        Interrupted (-EINTR) on a signal, NoMemory (-ENOMEM) when a page can't be had, DeviceIOError (-EIO) when one
+        can't be read: then the device is on again with its old priority, nothing is lost, and swapoff may be tried
+        again. Linux leaves a poison marker in place of a page that can't be read, and goes on; the model stops, so
+        that nothing is lost. Busy: a round got nowhere, since somebody holds a folio of the device.
+        """
+        started = time.perf_counter()
+        report = SwapoffReport(type=type)
+        device = self.devices.begin_swapoff(type)
+        reads, sequential = device.device.reads, device.device.sequential_reads
+        try:
+            self._try_to_unuse(device, host, report)
+        except BaseException:
+            self.devices.abort_swapoff(type)
+            raise
+        report.io_requests = device.device.reads - reads
+        report.io_sequential = device.device.sequential_reads - sequential
+        self.devices.finish_swapoff(type)
+        report.seconds = time.perf_counter() - started
+        return report
+
+    def _try_to_unuse(self, device: SwapFile, host: SwapoffHost, report: SwapoffReport) -> None:
+        while device.inuse_pages:
+            report.rounds += 1
+            before = device.inuse_pages
+            host.shmem_unuse(device.type, report)
+            for mm in host.mmlist():
+                if not device.inuse_pages:
+                    break
+                _stop_if(host.cancelled())
+                host.unuse_mm(mm, device.type, report)
+            self._free_leftovers(device, host, report)
+            if device.inuse_pages == before:
+                raise Busy(
+                    f"swapoff got nowhere: {before} slots of device {device.type} are held by folios in use; try again."
+                )
+
+    def _free_leftovers(self, device: SwapFile, host: SwapoffHost, report: SwapoffReport) -> None:
+        """Scan the swap_map for slots in use, and free those that only the swap cache keeps."""
+        if not device.inuse_pages:
+            return
+        at = 0
+        for each in device.allocated_offsets():
+            _stop_if(host.cancelled())
+            at = int(each)
+            folio = self.swap_cache_get_folio(device.slot_base | at)
+            if folio is not None and not folio.locked and self.folio_free_swap(folio):
+                self.released.append(folio)
+            if not device.inuse_pages:
+                break
+        report.slots_scanned += at if not device.inuse_pages else device.max - 1
+
+
+def _stop_if(cancelled: bool) -> None:
+    if cancelled:
+        raise Interrupted("swapoff was interrupted; the device is still on and complete, run it again.")
