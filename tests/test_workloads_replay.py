@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from vswaplab import cli
 from vswaplab.backends.swapfile import SwapDevices
-from vswaplab.errors import InvalidArgument, InvariantError, NoSpace
+from vswaplab.errors import InvalidArgument, InvariantError, NoMemory, NoSpace
 from vswaplab.units import PAGE_SIZE
 from vswaplab.workloads import replay as replay_module
 from vswaplab.workloads.contents import choose_contents
@@ -22,7 +22,7 @@ from vswaplab.workloads.corpus import mix_pages, page_bytes
 from vswaplab.workloads.generators import sequential, with_writes, zipf
 from vswaplab.workloads.lru import lru_events
 from vswaplab.workloads.replay import replay
-from vswaplab.workloads.traces import Trace
+from vswaplab.workloads.traces import Trace, load_trace
 
 
 def test_real_trace_with_real_pages_comes_back_byte_for_byte() -> None:
@@ -185,3 +185,17 @@ def test_run_command_prints_phases(capsys: pytest.CaptureFixture[str]) -> None:
     assert "written back" in capsys.readouterr().out
     assert cli.main(["run", "one_page", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["phases"][0]["phase"] == "written"
+
+
+@pytest.mark.parametrize("options", [{"verify": True}, {"contents": None}, {"contents": None, "zswap": None}])
+def test_the_designs_swap_the_same_pages_and_differ_in_the_slots_they_hold(options: dict[str, Any]) -> None:
+    virtual, legacy = (replay(load_trace("sqlite"), "1M", design, **options) for design in ("virtual", "legacy"))
+    for name in ("misses", "swap_outs", "swap_ins", "written_back", "compressed_bytes", "written_bytes", "read_bytes"):
+        assert getattr(virtual, name) == getattr(legacy, name)
+    assert legacy.virtual_slots == 0
+    assert legacy.swapfile_slots == virtual.virtual_slots >= virtual.swapfile_slots
+
+
+def test_the_legacy_design_swaps_nothing_without_a_swapfile() -> None:
+    with pytest.raises(NoMemory, match="swap_size"):
+        replay(load_trace("sqlite"), "1M", "legacy", swap_size=0)

@@ -1,7 +1,7 @@
 """Replay: a reference string through the swap layer, at the speed of arrays.
 
 The reference string alone decides which page LRU evicts and which it faults (`vswaplab.workloads.lru`). That stream of
-events is taken in batches, each batch in waves that name no page twice, and each wave goes through the virtual layer in
+events is taken in batches, each batch in waves that name no page twice, and each wave goes through a design of swap in
 array form. A page's own events keep their order; those of different pages in one batch may change places, as if reclaim
 ran ahead by a batch: 32 events, or 131,072 without contents. Swap has to hold that many pages more at most.
 
@@ -10,6 +10,7 @@ ran ahead by a batch: 32 events, or 131,072 without contents. Swap has to hold t
   counts the writes to the page so far. An unchanged page goes out unchanged.
 * A swap-in always gives its slot back, whatever the backing; so an unchanged page is written out again.
 * Zeros go to ZERO; the rest to zswap, and what zswap refuses to the swapfile, as in `swap_writeout` [S13].
+* In the legacy design every page that is out holds a slot of the swapfile; without one nothing can be swapped.
 * `ram` holds the program's pages alone; the compressed pool comes on top, and its limit is a share of `ram`.
 
 >>> report = replay(load_trace("sqlite"), "1M", verify=True)
@@ -34,7 +35,9 @@ from vswaplab.backends.swapfile import SwapDevices
 from vswaplab.backends.zswap import Zswap
 from vswaplab.entry import STRUCT_PAGE_SIZE, U64, VMEMMAP_START, Backing, swp_slot_t
 from vswaplab.errors import InvalidArgument, InvariantError, NoMemory, NoSpace
+from vswaplab.legacy.space import LegacySwap
 from vswaplab.mm.memcg import Memcg, MemcgTable
+from vswaplab.protocols import SwapArrays
 from vswaplab.units import PAGE_SIZE, ZERO_PAGE, format_size, pages_of
 from vswaplab.virtual.space import VirtualSwap
 from vswaplab.workloads.contents import Contents, choose_contents, corpus_of
@@ -43,6 +46,7 @@ from vswaplab.workloads.traces import Trace, load_trace
 
 __all__ = ["ReplayReport", "replay"]
 
+_DESIGNS: Mapping[str, Callable[..., SwapArrays]] = {"virtual": VirtualSwap, "legacy": LegacySwap}
 _BATCH = 1 << 17
 _REAL_BATCH = 32  # how far reclaim looks ahead at a time: SWAP_CLUSTER_MAX [BACKGROUND]
 
@@ -73,10 +77,11 @@ class ReplayReport:
     pool_pages: int = 0
     """At the end, like the two below."""
     virtual_slots: int = 0
+    """0 in the legacy design, which has none."""
     swapfile_slots: int = 0
     pages_verified: int = 0
     seconds: dict[str, float] = field(default_factory=lambda: {"lru": 0.0, "layer": 0.0, "contents": 0.0})
-    """lru: deciding; layer: virtual slots, array forms; contents: compressing, copying, device."""
+    """lru: deciding; layer: the design of swap, array forms; contents: compressing, copying, device."""
 
     @property
     def miss_ratio(self) -> float:
@@ -113,7 +118,7 @@ class ReplayReport:
 class _Layer:
     """The swap layer under a replay, and which entry each page that is out has. Without contents: metadata only."""
 
-    def __init__(self, nr_pages: int, swap: VirtualSwap, memcg: Memcg, report: ReplayReport, compressed: bool) -> None:
+    def __init__(self, nr_pages: int, swap: SwapArrays, memcg: Memcg, report: ReplayReport, compressed: bool) -> None:
         self.swap, self.report, self.memcg = swap, report, memcg
         self.entry: U64 = np.zeros(nr_pages, np.uint64)
         self.compressed = compressed
@@ -126,11 +131,11 @@ class _Layer:
         swap = self.swap
         entries = swap.folio_alloc_swap_many(_pointers(pages), self.memcg.id)
         if len(entries) < len(pages):
-            raise NoMemory("There is no virtual slot left; the replay needs a larger virtual space.")
+            raise NoMemory("There is no swap slot left; give the replay a larger swap_size.")
         swap.swap_duplicate_many(entries)  # the page table holds the entry from now on
         self.store(pages, entries, which)
         age = np.arange(self.evictions, self.evictions + len(pages), dtype=np.uint64)
-        swap.vswap_remove_mapping_many(entries, age << np.uint64(1) | np.uint64(1))
+        swap.remove_mapping_many(entries, age << np.uint64(1) | np.uint64(1))
         self.evictions += len(pages)
         self.entry[pages] = entries
 
@@ -143,7 +148,7 @@ class _Layer:
         swap.swap_cache_add_folio_many(_pointers(pages), entries)
         self.load(pages, entries)
         swap.swap_free_many(entries)  # the page table maps the folio from now on
-        swap.vswap_remove_mapping_many(entries)
+        swap.remove_mapping_many(entries)
         self.entry[pages] = 0
 
     def store(self, pages: npt.NDArray[np.int32], entries: U64, which: npt.NDArray[np.intp]) -> None:
@@ -155,7 +160,7 @@ class _Layer:
             self.to_swapfile(entries)
 
     def to_swapfile(self, entries: U64) -> U64:
-        slots = self.swap.vswap_alloc_swap_slot_many(entries)
+        slots = self.swap.writeout_slots_many(entries)
         if not slots.all():
             raise NoSpace("The swapfile is full; give the replay a larger swap_size.")
         self.report.swap_outs["swapfile"] += len(entries)
@@ -163,7 +168,7 @@ class _Layer:
 
     def load(self, pages: npt.NDArray[np.int32], entries: U64) -> None:
         if self.compressed:
-            self.swap.vswap_store_folio_many(entries)  # the load is exclusive: the folio is the only copy
+            self.swap.zswap_loaded_many(entries)  # the load is exclusive: the folio is the only copy
             self.report.swap_ins["zswap"] += len(entries)
         else:
             self.report.swap_ins["swapfile"] += len(entries)
@@ -175,7 +180,7 @@ class _RealLayer(_Layer):
     def __init__(
         self,
         nr_pages: int,
-        swap: VirtualSwap,
+        swap: SwapArrays,
         memcg: Memcg,
         report: ReplayReport,
         corpus: Sequence[bytes],
@@ -247,7 +252,7 @@ class _RealLayer(_Layer):
             self.report.pages_verified += int(zero.sum())
         self._copy_in(pages[kept], found.handle[kept], self._load_zswap)
         self._copy_in(pages[on_disk], found.handle[on_disk], self._read_device)
-        self.swap.vswap_store_folio_many(entries[kept])
+        self.swap.zswap_loaded_many(entries[kept])
         for name, which in (("zero", zero), ("zswap", kept), ("swapfile", on_disk)):
             self.report.swap_ins[name] += int(which.sum())
         self.report.read_bytes += int(on_disk.sum()) * PAGE_SIZE
@@ -295,8 +300,8 @@ def replay(
     back with what went out. `progress` is called with (events done, events). InvariantError if a page comes back
     changed; NoSpace when swap is full; other errors as the parts raise them.
     """
-    if design != "virtual":
-        raise InvalidArgument(f"Replay knows the design 'virtual', not {str(design)[:40]!r}.")
+    if design not in _DESIGNS:
+        raise InvalidArgument(f"There is no design {str(design)[:40]!r}; replay knows {', '.join(_DESIGNS)}.")
     trace = _as_trace(trace)
     frames = pages_of(ram, "ram")
     if worth_compiling(len(trace)):
@@ -340,12 +345,12 @@ def _layer(
     seed: int,
 ) -> _Layer:
     """Return the layer to drive, with contents or in name only."""
-    memcgs = MemcgTable()
+    memcgs, make = MemcgTable(), _DESIGNS[report.design]
     if contents is None:
-        swap = VirtualSwap(devices=devices, zswap=None, memcgs=memcgs)
+        swap = make(devices=devices, zswap=None, memcgs=memcgs)
         return _Layer(trace.nr_pages, swap, memcgs.root, report, zswap is not None)
     pool = None if zswap is None else Zswap(report.frames, **zswap)
-    swap = VirtualSwap(devices=devices, zswap=pool, memcgs=memcgs)
+    swap = make(devices=devices, zswap=pool, memcgs=memcgs)
     corpus = corpus_of(contents)
     chosen = choose_contents(trace, events, len(corpus), seed)
     return _RealLayer(trace.nr_pages, swap, memcgs.root, report, corpus, chosen, verify)
@@ -377,6 +382,6 @@ def _apply(layer: _Layer, events: LruEvents, batch: int, progress: Callable[[int
             progress(stop, len(events))
     report.seconds["layer"] = perf_counter() - begin - report.seconds["contents"]
     report.first_touches = report.misses - sum(report.swap_ins.values())
-    report.virtual_slots = swap.used
+    report.virtual_slots = getattr(swap, "used", 0)
     report.swapfile_slots = sum(si.inuse_pages for si in swap.devices)
     report.pool_pages = 0 if swap.zswap is None else swap.zswap.pool_pages
