@@ -1,37 +1,21 @@
-"""Commands of workloads: ``vswaplab replay``, ``vswaplab run`` and ``vswaplab kernel``."""
+"""Commands of workloads: ``vswaplab replay`` and ``vswaplab run``, and those of `vswaplab.workloads.kernel_cli`."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from vswaplab.mm.machine import DESIGNS
-from vswaplab.workloads.kernel_tables import Comparison, compare, kernel_rows, table
+from vswaplab.workloads import kernel_cli
+from vswaplab.workloads.progress import progress_on_stderr
 from vswaplab.workloads.replay import replay
 from vswaplab.workloads.scenario_data import scenario_names
 from vswaplab.workloads.scenarios import run_scenario
 from vswaplab.workloads.traces import load_trace
 
 __all__ = ["add_commands"]
-
-Progress = Callable[[int, int], None]
-
-
-def _progress(what: str) -> Progress:
-    """Return a report of progress on stderr, at most twice a second, and only where a person may be looking."""
-    shown = [time.monotonic()]
-
-    def report(done: int, total: int) -> None:
-        now = time.monotonic()
-        if sys.stderr.isatty() and (now - shown[0] > 0.5 or done == total):
-            shown[0] = now
-            print(f"\r{what}: {100 * done // max(1, total)} %", end="\n" if done == total else "", file=sys.stderr)
-
-    return report
 
 
 def _replay(args: argparse.Namespace) -> int:
@@ -48,7 +32,7 @@ def _replay(args: argparse.Namespace) -> int:
         swap_path=args.swap_path,
         verify=args.verify,
         seed=args.seed,
-        progress=_progress(f"replaying {trace.name}"),
+        progress=progress_on_stderr(f"replaying {trace.name}"),
     )
     print(json.dumps(report.as_dict(), indent=1) if args.json else report)
     return 0
@@ -60,32 +44,12 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _kernel(args: argparse.Namespace) -> int:
-    """Print the model beside the kernel; exit code 1 if a count differs by more than it may."""
-    rows = [row for row in kernel_rows() if row.virtual]
-    found: list[Comparison] = []
-    report = _progress("running the kernel's rows")
-    for done, row in enumerate(rows, 1):
-        found += compare([row])
-        report(done, len(rows))
-    wrong = sum(not each.agrees for each in found)
-    if args.json:
-        print(
-            json.dumps(
-                {"agree": len(found) - wrong, "differ": wrong, "rows": [each.as_dict() for each in found]}, indent=1
-            )
-        )
-    else:
-        print(table(found), f"{len(found) - wrong} of {len(found)} counts agree", sep="\n")
-    return 1 if wrong else 0
-
-
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the three commands to the command line."""
+    """Add the commands to the command line."""
     parser = commands.add_parser("replay", help="replay a reference string through the swap layer")
     parser.add_argument("trace", metavar="TRACE", help="a file, or one of: cc1, python_json, sort, sqlite")
     parser.add_argument("--ram", required=True, metavar="SIZE", help="memory for the program's pages, such as 512K")
-    parser.add_argument("--design", default="virtual", choices=["virtual"], help="default: %(default)s")
+    parser.add_argument("--design", default="virtual", choices=sorted(DESIGNS), help="default: %(default)s")
     parser.add_argument(
         "--compressor", default="zstd", metavar="NAME", help="zstd, lz4, …, or off; default: %(default)s"
     )
@@ -113,6 +77,4 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_run)
 
-    parser = commands.add_parser("kernel", help="run the pages of the kernel tables and print model beside kernel")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=_kernel)
+    kernel_cli.add_commands(commands)

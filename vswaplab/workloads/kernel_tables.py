@@ -1,18 +1,19 @@
 """The model against real kernels: the same pages through `Machine`, count by count.
 
 ``data/kernel/swapout_by_content.csv`` was measured on running kernels: 2,048 pages of one mix are pushed out, then the
-first half read back. `compare` does the same on a `Machine` for each row of a kernel with virtual swap and returns both
-numbers of each count. Byte counts depend on the compressor's library; how far they may be off is part of each result.
+first half read back. `cells` does the same on a `Machine` of the row's design (virtual for kernels with virtual swap,
+legacy for the others) and returns every number of the row beside the model's. Byte counts depend on the compressor's
+library; how far they may be off is part of each result. What can't be equal is named, with the reason, in
+`vswaplab.workloads.kernel_tables_named`.
 
-Left out: ``cg_swap_pages``, because those kernels charge a cgroup for virtual slots, posted v6 for physical ones alone
-[S17]; ``half_read_d_pswpin``, which the kernels did not count on their device; the write-fault columns, which follow no
-rule from version to version.
+Linux before 6.18 refused incompressible pages, so the rows of 6.12 run with ``store_incompressible`` off. The slots
+that 6.12 takes ahead for each CPU are an explained difference, not a mechanism: the model takes one at a time.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,33 +23,28 @@ from vswaplab.mm.machine import Machine
 from vswaplab.units import PAGE_SIZE
 from vswaplab.workloads.corpus import MIX_PAGES, data_dir, mix_pages
 from vswaplab.workloads.counters import counters
+from vswaplab.workloads.kernel_tables_cells import Comparison, exempt, lines_of
+from vswaplab.workloads.kernel_tables_named import BYTES, SWAPOUT_NAMED
 
-__all__ = ["Comparison", "KernelRow", "compare", "kernel_rows", "measure", "table"]
+__all__ = [
+    "STAND_IN",
+    "KernelRow",
+    "cells",
+    "compare",
+    "design_of",
+    "kernel_rows",
+    "measure",
+    "stores_incompressible",
+    "table",
+    "table_rows",
+]
 
 RAM = "384M"
 """Of the machines measured."""
 SWAPFILE = "64M"
 
-COUNTS = (
-    "swapped_after_out",
-    "swapfile_slots_used",
-    "d_swpout_zero",
-    "d_zswpout",
-    "d_pswpout",
-    "zswap_stored_pages",
-    "zswap_incompressible",
-    "vswap_used",
-    "vswap_back_zswap",
-    "vswap_back_zero",
-    "vswap_back_swapfile",
-    "vswap_back_folio",
-    "half_read_slots",
-    "half_read_stored",
-    "half_read_d_zswpin",
-    "half_read_d_swpin_zero",
-    "half_read_vswap_used",
-)
-"""Columns that must be equal."""
+STAND_IN = "lz4"
+"""Compressor for rows whose own is not there: which backing a page gets does not depend on the compressor."""
 
 POOL_TOLERANCE: dict[str, Callable[[int], float]] = {
     "lz4": lambda _: PAGE_SIZE,
@@ -61,6 +57,10 @@ CHARGE_TOLERANCE: dict[str, Callable[[int], float]] = {
     "off": lambda _: 0,
 }
 
+_NO_LIBRARY = (
+    "The compressor's library is not installed (extra 'lzo'): the row is run with lz4, whose bytes are others."
+)
+
 
 @dataclass(frozen=True)
 class KernelRow:
@@ -72,6 +72,11 @@ class KernelRow:
     counts: dict[str, int]
 
     @property
+    def names(self) -> dict[str, str]:
+        """The cells that say which row it is."""
+        return {"kernel": self.kernel, "compressor": self.compressor, "mix": self.mix}
+
+    @property
     def swapfile(self) -> bool:
         """Whether a swap device was on."""
         return not self.kernel.endswith(", no swapfile")
@@ -79,64 +84,64 @@ class KernelRow:
     @property
     def virtual(self) -> bool:
         """Whether the kernel had virtual swap."""
-        return "+vswap" in self.kernel
+        return design_of(self.kernel) == "virtual"
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """One count of a row: the kernel's and the model's, and by how much they may differ."""
+def design_of(kernel: str) -> str:
+    """Return the design that a kernel of the tables has."""
+    return "virtual" if "+vswap" in kernel else "legacy"
 
-    row: KernelRow
-    column: str
-    kernel: int
-    model: int
-    tolerance: float
 
-    @property
-    def agrees(self) -> bool:
-        """Whether the model's number is within the tolerance of the kernel's."""
-        return abs(self.model - self.kernel) <= self.tolerance
+def stores_incompressible(kernel: str) -> bool:
+    """Whether a kernel's zswap stores pages that do not get smaller: since Linux 6.18 [S21]."""
+    major, minor = kernel.split(".")[:2]
+    return (int(major), int(minor)) >= (6, 18)
 
-    def as_dict(self) -> dict[str, str | int | float | bool]:
-        """Return what can be written as JSON."""
-        return {
-            "kernel": self.row.kernel,
-            "compressor": self.row.compressor,
-            "mix": self.row.mix,
-            "column": self.column,
-            "kernel_value": self.kernel,
-            "model_value": self.model,
-            "tolerance": self.tolerance,
-            "agrees": self.agrees,
-        }
+
+def table_rows(name: str) -> list[dict[str, str]]:
+    """Return the rows of a table in ``data/kernel/`` as text; NotFound without the file, InvalidArgument if it is
+    damaged.
+    """
+    path = data_dir() / "kernel" / name
+    try:
+        with path.open(newline="", encoding="ascii") as file:
+            rows = [dict(cells) for cells in csv.DictReader(file, strict=True)]
+    except FileNotFoundError:
+        raise NotFound(f"There is no table {path}; restore the data/ folder from the repository.") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InvalidArgument(f"{path} is damaged ({error}); restore it from the repository.") from error
+    if not rows or any(None in row or None in row.values() for row in rows):
+        raise InvalidArgument(f"{path} is damaged (a row has too few or too many cells); restore it.")
+    return rows
 
 
 def kernel_rows() -> list[KernelRow]:
-    """Return the rows of ``swapout_by_content.csv``; NotFound without the file, InvalidArgument if it is damaged."""
-    path = data_dir() / "kernel" / "swapout_by_content.csv"
+    """Return the rows of ``swapout_by_content.csv``; errors as for `table_rows`."""
     try:
-        with path.open(newline="", encoding="ascii") as file:
-            return [_row(dict(cells)) for cells in csv.DictReader(file)]
-    except FileNotFoundError:
-        raise NotFound(f"There is no table {path}; restore the data/ folder from the repository.") from None
-    except (ValueError, KeyError, TypeError, csv.Error) as error:
-        raise InvalidArgument(f"{path} is damaged ({error}); restore it from the repository.") from error
+        return [_row(cells) for cells in table_rows("swapout_by_content.csv")]
+    except (ValueError, KeyError) as error:
+        raise InvalidArgument(
+            f"swapout_by_content.csv is damaged ({error}); restore it from the repository."
+        ) from error
 
 
 def _row(cells: dict[str, str]) -> KernelRow:
     kernel, compressor, mix = (cells.pop(name) for name in ("kernel", "compressor", "mix"))
+    if int(cells.pop("pages")) != MIX_PAGES:
+        raise ValueError(f"a row has other than {MIX_PAGES} pages")
     return KernelRow(kernel, compressor, mix, {name: int(text) for name, text in cells.items() if text})
 
 
-@lru_cache(maxsize=128)
-def measure(mix: str, compressor: str, swapfile: bool = True) -> dict[str, int]:
+@lru_cache(maxsize=256)
+def measure(
+    mix: str, compressor: str, swapfile: bool = True, design: str = "virtual", store_incompressible: bool = True
+) -> dict[str, int]:
     """Push the 2,048 pages of a mix out of a machine, read half back, and return the counts by the table's names.
 
     `compressor` "off" is a machine without zswap.
     """
-    with Machine(
-        RAM, cpus=1, zswap=None if compressor == "off" else {"compressor": compressor}, trace=False
-    ) as machine:
+    zswap = {"compressor": compressor, "store_incompressible": store_incompressible}
+    with Machine(RAM, design, cpus=1, zswap=None if compressor == "off" else zswap, trace=False) as machine:
         if swapfile:
             machine.swapon(size=SWAPFILE)
         process = machine.spawn("workload")
@@ -153,7 +158,7 @@ def measure(mix: str, compressor: str, swapfile: bool = True) -> dict[str, int]:
 
 def _named(out: dict[str, int], half: dict[str, int]) -> dict[str, int]:
     """Return the counters under the names of the table's columns."""
-    return {
+    counts = {
         "swapped_after_out": out["swapped"],
         "swapfile_slots_used": out["slots_used"],
         "d_swpout_zero": out["swpout_zero"],
@@ -163,61 +168,64 @@ def _named(out: dict[str, int], half: dict[str, int]) -> dict[str, int]:
         "zswap_incompressible": out["zswap_incompressible"],
         "zswap_pool_total_bytes": out["pool_total_bytes"],
         "cg_zswap_bytes": out["cg_zswap_bytes"],
+        "cg_swap_pages": out["swap_charged"],
         **{name: out[name] for name in out if name.startswith("vswap_")},
         "half_read_slots": half["slots_used"],
         "half_read_stored": half["zswap_stored"],
         "half_read_d_zswpin": half["zswpin"],
         "half_read_d_swpin_zero": half["swpin_zero"],
-        "half_read_vswap_used": half["vswap_used"],
+        "half_read_d_pswpin": half["pswpin"],
     }
+    if "vswap_used" in half:
+        counts["half_read_vswap_used"] = half["vswap_used"]
+    return counts
+
+
+def cells(rows: Iterable[KernelRow] | None = None) -> Iterator[Comparison]:
+    """Yield every number of `rows` (default: of all) beside the model's, one row after another; see
+    `SWAPOUT_NAMED`."""
+    for row in kernel_rows() if rows is None else rows:
+        absent = row.compressor not in ("off", *available())
+        compressor = STAND_IN if absent else row.compressor
+        keep = stores_incompressible(row.kernel)
+        model = measure(row.mix, compressor, row.swapfile, design_of(row.kernel), keep)
+        for column, kernel in row.counts.items():
+            named = exempt(row, column, kernel, model.get(column), SWAPOUT_NAMED)
+            if named is None and absent and column in BYTES:
+                named = Comparison(row, column, kernel, model.get(column), 0, _NO_LIBRARY)
+            yield named or Comparison(row, column, kernel, model.get(column), _tolerance(row, column, kernel))
+
+
+def _tolerance(row: KernelRow, column: str, kernel: int) -> float:
+    if column not in BYTES:
+        return 0
+    limits = POOL_TOLERANCE if column == "zswap_pool_total_bytes" else CHARGE_TOLERANCE
+    return limits[row.compressor](kernel)
 
 
 def compare(rows: Iterable[KernelRow] | None = None) -> Iterator[Comparison]:
-    """Yield the comparisons of `rows`, one row after another; by default of all rows of kernels with virtual swap.
-
-    Where lzo is not installed its rows are run with lz4 and their byte counts left out: which backing a page gets does
-    not depend on the compressor.
-    """
-    for row in kernel_rows() if rows is None else rows:
-        if not row.virtual:
-            continue
-        absent = row.compressor not in ("off", *available())
-        model = measure(row.mix, "lz4" if absent else row.compressor, row.swapfile)
-        for column in COUNTS:
-            if column in row.counts:
-                yield Comparison(row, column, row.counts[column], model[column], 0)
-        if not absent:
-            yield from _bytes(row, model)
-
-
-def _bytes(row: KernelRow, model: dict[str, int]) -> Iterator[Comparison]:
-    limits = (("zswap_pool_total_bytes", POOL_TOLERANCE), ("cg_zswap_bytes", CHARGE_TOLERANCE))
-    for column, tolerance in limits:
-        kernel = row.counts[column]
-        yield Comparison(row, column, kernel, model[column], tolerance[row.compressor](kernel))
+    """Yield the numbers of `rows` (default: of all) that must agree, one row after another: `cells` not named."""
+    return (each for each in cells(rows) if not each.reason)
 
 
 def table(comparisons: Iterable[Comparison]) -> str:
-    """Return the comparisons as text, a line each row of the kernel's table: how many counts agree, and the bytes."""
-    grouped: dict[tuple[str, str, str], list[Comparison]] = {}
+    """Return the comparisons as text, a line each row of the kernel's table: how many counts agree, how many are
+    named, and the bytes.
+    """
+    grouped: dict[tuple[str, ...], list[Comparison]] = {}
     for each in comparisons:
-        grouped.setdefault((each.row.kernel, each.row.compressor, each.row.mix), []).append(each)
-    widths = (-26, -10, -8, 7, 13, 9, 14, 9)
-    heads = ("kernel", "compressor", "mix", "agree", "pool, kernel", "model", "zswap, kernel", "model")
-    lines = [_line(heads, widths)]
+        grouped.setdefault(tuple(each.row.names.values()), []).append(each)
+    heads = ["kernel", "compressor", "mix", "agree", "named", "pool, kernel", "model", "zswap, kernel", "model"]
+    lines, below = [heads], []
     for key, found in grouped.items():
-        by_column = {each.column: each for each in found}
-        cells = [*key, f"{sum(each.agrees for each in found)}/{len(found)}"]
-        for column in ("zswap_pool_total_bytes", "cg_zswap_bytes"):
-            cells += [str(by_column[column].kernel), str(by_column[column].model)] if column in by_column else ["", ""]
-        lines.append(_line(cells, widths))
-        lines += [f"    {each.column}: kernel {each.kernel}, model {each.model}" for each in found if not each.agrees]
-    return "\n".join(lines)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Return cells in columns; a negative width aligns to the left."""
-    columns = (
-        cell.ljust(-width) if width < 0 else cell.rjust(width) for cell, width in zip(cells, widths, strict=True)
+        held = [each for each in found if not each.reason]
+        by_column = {each.column: each for each in held}
+        row = [*key, f"{sum(each.agrees for each in held)}/{len(held)}", str(len(found) - len(held))]
+        for column in BYTES:
+            row += [str(by_column[column].kernel), str(by_column[column].model)] if column in by_column else ["", ""]
+        lines.append(row)
+        below.append([f"    {c.column}: kernel {c.kernel}, model {c.model}" for c in found if not c.agrees])
+    printed = lines_of(lines, 3)
+    return "\n".join(
+        [printed[0], *(text for line, more in zip(printed[1:], below, strict=True) for text in (line, *more))]
     )
-    return "  ".join(columns).rstrip()
