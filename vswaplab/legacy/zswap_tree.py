@@ -1,14 +1,14 @@
 """The index of legacy zswap: one xarray for each 64 MiB of a swapfile, keyed by swap offset [S21].
 
-An xarray is a radix tree. A node has 64 slots and is 576 bytes (``struct xa_node``, x86-64 [BACKGROUND]); a leaf's slots
-hold zswap entries, the slots of a node above it hold nodes. The key is the whole offset within the device, six bits a
+An xarray is a radix tree. A node has 64 slots and is 576 bytes (``struct xa_node``, x86-64 [BACKGROUND]); slots of a
+leaf hold zswap entries, slots of a node above it hold nodes. The key is the whole offset within the device, six bits a
 level, so a tree that serves high offsets has levels with a single node in them: of the keys of one tree only the last
 14 bits differ. Up to 1 GiB of device a tree is 3 levels high, up to 64 GiB 4, up to 4 TiB 5. The tree with key 0 is the
 one whose height varies: it grows with its largest key, and with key 0 alone its entry is in the head, without a node.
 
 All nodes of a device are rows of one arena; the number of a row plays the pointer, 0 is NULL. A node lives from the
 first entry below it to the last, so what a tree looks like depends on its keys alone, not on their history. Dense trees
-of a 32 GiB device cost 9.21 bytes an entry, lone entries 2304 each; the accounting of the posting takes 8 for either.
+of a 32 GiB device cost 9.21 bytes an entry, a lone entry costs up to 2304; the posting counts 8 for either [S3].
 
 >>> trees = ZswapTrees(max=8 << 20)
 >>> trees.store(4_000_000, 77), trees.load(4_000_000), trees.nodes
@@ -49,11 +49,10 @@ XARRAY_DTYPE = np.dtype([("xa_lock", "<u4"), ("xa_flags", "<u4"), ("xa_head", "<
 height, and with 0 the head is the entry."""
 
 _MASK = XA_CHUNK_SIZE - 1
-_ROW_WORDS = XA_NODE_DTYPE.itemsize // 8
+_ROW_BYTES, _ROW_WORDS = XA_NODE_DTYPE.itemsize, XA_NODE_DTYPE.itemsize // 8
+# Where fields are within a row: bytes, then words.
+_SHIFT, _OFFSET, _COUNT = 0, 1, 2
 _PARENT, _SLOTS = 1, 5
-"""First words of these fields in a row."""
-_COUNT = 2
-"""Byte of this field in a row."""
 _CHUNK = 1 << 17
 """Array forms take so many offsets at a time, which bounds what they need beside the trees."""
 
@@ -65,16 +64,8 @@ def _height_for(offset: int) -> int:
     return -(-offset.bit_length() // XA_CHUNK_SHIFT)
 
 
-def _node_shift(level: int) -> int:
-    """Return the shift that makes an offset the number of its node at a level, distinct on the whole device.
-
-    Beyond the 14 bits in which the keys of one tree differ there is one node a level, numbered as the tree.
-    """
-    return min(XA_CHUNK_SHIFT * level, SWAP_ADDRESS_SPACE_SHIFT)
-
-
 def _leaves(rising: _I64) -> tuple[_I64, _I64, list[int]]:
-    """Find the leaves of rising offsets: where in the array each begins, which one each offset has, how many each has."""
+    """Return where the offsets of each leaf begin, for each offset which leaf it is in, and how many each leaf has."""
     leaf = rising >> XA_CHUNK_SHIFT
     starts = np.flatnonzero(np.concatenate([[True], leaf[1:] != leaf[:-1]]))
     nr = np.diff(starts, append=len(rising))
@@ -104,28 +95,17 @@ class ZswapTrees:
         self.walks = 0
         """Times that an offset was looked up, entered or erased."""
         self.nodes_visited = 0
-        """Nodes on the way from head to leaf in these walks.
-
-        Array forms that change trees count the way to each offset as if the others had been done: after all were
-        entered, before any was erased.
-        """
-        self._heads = Arena(XARRAY_DTYPE, self.nr_trees)
-        self._head = self._heads.rows["xa_head"]
-        self._height = self._heads.rows["xa_flags"]
-        levels = range(1, _height_for(max - 1) + 1)
-        per_tree = sum(-(-(1 << SWAP_ADDRESS_SPACE_SHIFT) >> _node_shift(level)) for level in levels)
-        # Row 0 is NULL; a multiple of 64 rows fills whole pages.
-        rows = 1 + self.nr_trees * per_tree + 63 & ~63
+        """Nodes on the way from head to leaf in these walks. `erase_many` counts those there were before it began."""
+        heads = Arena(XARRAY_DTYPE, self.nr_trees).rows
+        self._head, self._height = heads["xa_head"], heads["xa_flags"]
+        # At most 256 leaves, 4 nodes above them, and one a level beyond. Row 0 is NULL; 64 rows fill whole pages.
+        rows = 1 + self.nr_trees * (256 + 4 + _height_for(max - 1)) + 63 & ~63
         self._arena = Arena(XA_NODE_DTYPE, rows)
         self._node = self._arena.rows
         self._words: U64 = self._node.view(np.uint64)
         self._bytes = memoryview(self._node.view(np.uint8))
         self._word = memoryview(self._words)
-        self._head_of = memoryview(self._head)
-        self._height_of = memoryview(self._height)
-        self._forget()
-
-    def _forget(self) -> None:
+        self._head_of, self._height_of = memoryview(self._head), memoryview(self._height)
         self._len = 0
         self._free: list[int] = []
         """Rows that were nodes and are not."""
@@ -151,7 +131,7 @@ class ZswapTrees:
         self._arena.release(0, self._fresh + 63 & ~63)
         self._head[:] = 0
         self._height[:] = 0
-        self._forget()
+        self._len, self._free, self._fresh = 0, [], 1
 
     # -- nodes ---------------------------------------------------------------------------------------------------
 
@@ -162,16 +142,16 @@ class ZswapTrees:
         else:
             row = self._fresh
             self._fresh += 1
-        at = row * XA_NODE_DTYPE.itemsize
-        self._bytes[at] = (level - 1) * XA_CHUNK_SHIFT
-        self._bytes[at + 1] = offset
+        at = row * _ROW_BYTES
+        self._bytes[at + _SHIFT] = (level - 1) * XA_CHUNK_SHIFT
+        self._bytes[at + _OFFSET] = offset
         self._bytes[at + _COUNT] = 0
         self._word[row * _ROW_WORDS + _PARENT] = parent
         return row
 
     def _add_to_count(self, node: int, by: int) -> int:
         """Change how many slots of a node are used, and return that."""
-        at = node * XA_NODE_DTYPE.itemsize + _COUNT
+        at = node * _ROW_BYTES + _COUNT
         self._bytes[at] = count = self._bytes[at] + by
         return count
 
@@ -189,8 +169,7 @@ class ZswapTrees:
             self._add_to_count(node, 1)
             if height:
                 self._word[head * _ROW_WORDS + _PARENT] = node
-            head = node
-            height += 1
+            head, height = node, height + 1
         self._head_of[tree], self._height_of[tree] = head, height
 
     def _shrink(self, tree: int) -> None:
@@ -199,7 +178,7 @@ class ZswapTrees:
             root = self._head_of[tree]
             at = root * _ROW_WORDS + _SLOTS
             only = self._word[at]
-            if not only or self._bytes[root * XA_NODE_DTYPE.itemsize + _COUNT] != 1:
+            if not only or self._bytes[root * _ROW_BYTES + _COUNT] != 1:
                 return
             self._word[at] = 0
             self._free.append(root)
@@ -210,101 +189,78 @@ class ZswapTrees:
 
     # -- one offset ----------------------------------------------------------------------------------------------
 
-    def _tree(self, offset: int) -> int:
-        if not 0 <= offset < self.max:
-            raise InvalidArgument(f"Slot {offset} is beyond the device, which has {self.max} slots; check the entry.")
-        self.walks += 1
-        return offset >> SWAP_ADDRESS_SPACE_SHIFT
-
-    def load(self, offset: int) -> int:
-        """Return the zswap entry of an offset, 0 if it has none: ``xa_load``. O(height)."""
-        tree = self._tree(offset)
-        word, shift = self._head_of[tree], self._height_of[tree] * XA_CHUNK_SHIFT
-        if offset >> shift:
-            return 0
-        words, visited = self._word, 0
-        while shift and word:
-            shift -= XA_CHUNK_SHIFT
-            visited += 1
-            word = words[word * _ROW_WORDS + _SLOTS + (offset >> shift & _MASK)]
-        self.nodes_visited += visited
-        return word
-
-    def store(self, offset: int, handle: int) -> int:
-        """Enter a zswap entry and return the one that was there, or 0: ``xa_store``. O(height)."""
-        if not 0 < handle < 1 << 64:
-            raise InvalidArgument(f"{handle} is no zswap entry; to take one out use erase.")
-        return self._store(self._tree(offset), offset, handle)
-
-    def _store(self, tree: int, offset: int, handle: int) -> int:
-        leaf = self._make_leaf(tree, offset, 1)
-        if not leaf:
-            old, self._head_of[tree] = self._head_of[tree], handle
-        else:
-            at = leaf * _ROW_WORDS + _SLOTS + (offset & _MASK)
-            old, self._word[at] = self._word[at], handle
-            if not old:
-                self._add_to_count(leaf, 1)
-        self._len += old == 0
-        return old
-
-    def _make_leaf(self, tree: int, offset: int, nr: int) -> int:
-        """Return the leaf for an offset with the nodes above it made, on behalf of `nr` walks; 0 if it is the head."""
-        self._grow(tree, offset)
-        height = self._height_of[tree]
-        self.nodes_visited += height * nr
-        if not height:
-            return 0
-        node = self._head_of[tree]
-        for level in range(height - 1, 0, -1):
+    def _leaf(self, tree: int, offset: int, nr: int, make: bool = False) -> int:
+        """Walk `nr` times to the leaf of an offset and return it; 0 for none, with `make` only for a lone offset 0."""
+        self.walks += nr
+        if make:
+            self._grow(tree, offset)
+        level = self._height_of[tree]
+        node = self._head_of[tree] if level and not offset >> level * XA_CHUNK_SHIFT else 0
+        while node:
+            self.nodes_visited += nr
+            level -= 1
+            if not level:
+                break
             slot = offset >> level * XA_CHUNK_SHIFT & _MASK
             at = node * _ROW_WORDS + _SLOTS + slot
             child = self._word[at]
-            if not child:
+            if not child and make:
                 self._word[at] = child = self._new_node(level, slot, node)
                 self._add_to_count(node, 1)
             node = child
         return node
 
-    def _find_leaf(self, tree: int, offset: int, nr: int) -> int:
-        """Return the leaf above an offset, on behalf of `nr` walks; 0 if there is none."""
-        shift = self._height_of[tree] * XA_CHUNK_SHIFT
-        node = self._head_of[tree] if shift and not offset >> shift else 0
-        while node:
-            shift -= XA_CHUNK_SHIFT
-            self.nodes_visited += nr
-            if not shift:
-                break
-            node = self._word[node * _ROW_WORDS + _SLOTS + (offset >> shift & _MASK)]
-        return node
+    def _tree(self, offset: int) -> int:
+        if not 0 <= offset < self.max:
+            raise InvalidArgument(f"Slot {offset} is beyond the device, which has {self.max} slots; check the entry.")
+        return offset >> SWAP_ADDRESS_SPACE_SHIFT
+
+    def load(self, offset: int) -> int:
+        """Return the zswap entry of an offset, 0 if it has none: ``xa_load``. O(height)."""
+        tree = self._tree(offset)
+        leaf = self._leaf(tree, offset, 1)
+        if leaf:
+            return self._word[leaf * _ROW_WORDS + _SLOTS + (offset & _MASK)]
+        return self._head_of[tree] if offset == self._height_of[tree] == 0 else 0
+
+    def store(self, offset: int, handle: int) -> int:
+        """Enter a zswap entry and return the one that was there, or 0: ``xa_store``. O(height)."""
+        if not 0 < handle < 1 << 64:
+            raise InvalidArgument(f"{handle} is no zswap entry; to take one out use erase.")
+        tree = self._tree(offset)
+        leaf = self._leaf(tree, offset, 1, make=True)
+        if leaf:
+            at = leaf * _ROW_WORDS + _SLOTS + (offset & _MASK)
+            old, self._word[at] = self._word[at], handle
+            self._add_to_count(leaf, old == 0)
+        else:
+            old, self._head_of[tree] = self._head_of[tree], handle
+        self._len += old == 0
+        return old
 
     def erase(self, offset: int) -> int:
         """Take an entry out and return it, or 0 if there is none: ``xa_erase``. O(height)."""
-        return self._erase(self._tree(offset), offset)
-
-    def _erase(self, tree: int, offset: int) -> int:
-        leaf = self._find_leaf(tree, offset, 1)
+        tree = self._tree(offset)
+        leaf, old = self._leaf(tree, offset, 1), 0
         if leaf:
             at = leaf * _ROW_WORDS + _SLOTS + (offset & _MASK)
             old, self._word[at] = self._word[at], 0
             self._drop(tree, leaf, old != 0)
         elif offset == self._height_of[tree] == 0:
             old, self._head_of[tree] = self._head_of[tree], 0
-        else:
-            old = 0
         self._len -= old != 0
         return old
 
     def _drop(self, tree: int, node: int, nr: int) -> None:
         """`nr` slots of a node were emptied: free it if those were all, and so on upwards; then shrink the tree."""
         while nr and not self._add_to_count(node, -nr):
-            at = node * XA_NODE_DTYPE.itemsize
+            slot = self._bytes[node * _ROW_BYTES + _OFFSET]
             parent = self._word[node * _ROW_WORDS + _PARENT]
             self._free.append(node)
             if not parent:
                 self._head_of[tree] = self._height_of[tree] = 0
                 return
-            self._word[parent * _ROW_WORDS + _SLOTS + self._bytes[at + 1]] = 0
+            self._word[parent * _ROW_WORDS + _SLOTS + slot] = 0
             node, nr = parent, 1
         self._shrink(tree)
 
@@ -314,7 +270,6 @@ class ZswapTrees:
         at = np.asarray(offsets, np.uint64).view(np.int64)
         if len(at) and not 0 <= int(at.min()) <= int(at.max()) < self.max:
             raise InvalidArgument(f"One of the slots is beyond the device, which has {self.max}; check the entries.")
-        self.walks += len(at)
         return at
 
     def _in_order(self, offsets: U64) -> tuple[_I64, _I64 | None]:
@@ -338,23 +293,19 @@ class ZswapTrees:
 
     def load_many(self, offsets: U64) -> U64:
         """Array form of `load` (uint64, 0 for no entry); here offsets may repeat."""
-        at = self._offsets(offsets)
-        found = np.empty(len(at), np.uint64)
-        for start in range(0, len(at), _CHUNK):
-            found[start : start + _CHUNK] = self._load_piece(at[start : start + _CHUNK])
+        whole = self._offsets(offsets)
+        self.walks += len(whole)
+        found: U64 = self._head[whole >> SWAP_ADDRESS_SPACE_SHIFT]
+        for start in range(0, len(whole), _CHUNK):
+            at, word = whole[start : start + _CHUNK], found[start : start + _CHUNK]
+            heights = self._height[at >> SWAP_ADDRESS_SPACE_SHIFT].astype(np.int64)
+            word[at >> heights * XA_CHUNK_SHIFT != 0] = 0
+            for level in range(int(heights.max()), 0, -1):
+                here = np.flatnonzero((heights >= level) & (word != 0))
+                self.nodes_visited += len(here)
+                slots = at[here] >> (level - 1) * XA_CHUNK_SHIFT & _MASK
+                word[here] = self._words[word[here].view(np.int64) * _ROW_WORDS + _SLOTS + slots]
         return found
-
-    def _load_piece(self, at: _I64) -> U64:
-        trees = at >> SWAP_ADDRESS_SPACE_SHIFT
-        heights = self._height[trees].astype(np.int64)
-        word: U64 = self._head[trees]
-        word[at >> heights * XA_CHUNK_SHIFT != 0] = 0
-        for level in range(int(heights.max()), 0, -1):
-            here = np.flatnonzero((heights >= level) & (word != 0))
-            self.nodes_visited += len(here)
-            slots = at[here] >> (level - 1) * XA_CHUNK_SHIFT & _MASK
-            word[here] = self._words[word[here].view(np.int64) * _ROW_WORDS + _SLOTS + slots]
-        return word
 
     def store_many(self, offsets: U64, handles: U64) -> U64:
         """Array form of `store`: enter `handles[i]` at `offsets[i]`, return what was there (uint64)."""
@@ -369,14 +320,11 @@ class ZswapTrees:
         return _unsorted(old, order)
 
     def _store_piece(self, at: _I64, handles: U64) -> U64:
-        if not at[0]:  # the offset that may need no leaf
-            return np.array([self._store(0, 0, int(handles[0]))], np.uint64)
+        if not at[0]:  # the offset that may have no leaf
+            return np.array([self.store(0, int(handles[0]))], np.uint64)
         starts, leaf_of, nr = _leaves(at)
-        # The last offset first: it is the one that may make tree 0 grow.
-        leaves = [
-            self._make_leaf(o >> SWAP_ADDRESS_SPACE_SHIFT, o, n) for o, n in zip(at[starts].tolist(), nr, strict=True)
-        ]
-        rows = np.array(leaves)
+        firsts = zip((at[starts] >> SWAP_ADDRESS_SPACE_SHIFT).tolist(), at[starts].tolist(), nr, strict=True)
+        rows = np.array([self._leaf(*first, make=True) for first in firsts])
         place = rows[leaf_of] * _ROW_WORDS + _SLOTS + (at & _MASK)
         old: U64 = self._words[place]
         self._words[place] = handles
@@ -397,10 +345,10 @@ class ZswapTrees:
 
     def _erase_piece(self, at: _I64) -> U64:
         if not at[0]:
-            return np.array([self._erase(0, 0)], np.uint64)
+            return np.array([self.erase(0)], np.uint64)
         starts, leaf_of, nr = _leaves(at)
         trees = (at[starts] >> SWAP_ADDRESS_SPACE_SHIFT).tolist()
-        leaves = [self._find_leaf(t, o, n) for t, o, n in zip(trees, at[starts].tolist(), nr, strict=True)]
+        leaves = [self._leaf(*first) for first in zip(trees, at[starts].tolist(), nr, strict=True)]
         place = np.array(leaves)[leaf_of] * _ROW_WORDS + _SLOTS + (at & _MASK)
         old: U64 = self._words[place]
         self._words[place[old != 0]] = 0
@@ -453,12 +401,11 @@ class ZswapTrees:
         slot = parent = key
         for level in range(height, 0, -1):
             live.append(row)
+            shift = XA_CHUNK_SHIFT * (level - 1)
             name = f"level {level} of trees {trees[0]} to {trees[-1]}"
             hold(bool(((row > 0) & (row < self._fresh)).all()), "child-is-a-node", name)
             node = self._node[row]
-            linked = (
-                (node["parent"] == parent) & (node["offset"] == slot) & (node["shift"] == XA_CHUNK_SHIFT * (level - 1))
-            )
+            linked = (node["parent"] == parent) & (node["offset"] == slot) & (node["shift"] == shift)
             hold(bool(linked.all()), "child-knows-its-parent", name)
             used = node["slots"] != 0
             hold(bool((node["count"] == used.sum(axis=1)).all()), "node-counts-its-slots", name)
