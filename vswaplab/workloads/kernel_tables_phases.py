@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, cast
 
@@ -97,10 +98,11 @@ class ForkInput:
     children: int
     parent_own: int
     own: int
-    back: dict[str, tuple[int, int]]
-    """By phase: own pages read back so far from zswap, and zero ones."""
+    back: tuple[tuple[str, int, int], ...]
+    """Phase, own pages read back so far from zswap, and zero ones."""
 
 
+@lru_cache(maxsize=64)
 def measure_fork(kernel: str, given: ForkInput) -> dict[str, dict[str, int]]:
     """Run the scenario on a machine of the kernel's design; return the counts of each phase by the table's names."""
     compressor = COMPRESSOR if COMPRESSOR in available() else STAND_IN
@@ -116,6 +118,7 @@ class _Fork:
     def __init__(self, machine: Machine, given: ForkInput) -> None:
         self.machine, self.given = machine, given
         self.back = [0, 0]
+        self.wanted = {phase: (stored, zero) for phase, stored, zero in given.back}
         self.phases: dict[str, dict[str, int]] = {}
         parent = machine.spawn("parent")
         self.heap = parent.mmap(SHARED_PAGES * PAGE_SIZE)
@@ -166,7 +169,7 @@ class _Fork:
 
     def _read_back(self, phase: str) -> None:
         """Read as many own pages as were back by a phase: the parent's first, then child by child."""
-        for which, wanted in enumerate(self.given.back.get(phase, (0, 0))):
+        for which, wanted in enumerate(self.wanted.get(phase, (0, 0))):
             while self.back[which] < wanted and self._read_one(which):
                 self.back[which] += 1
 
@@ -207,14 +210,14 @@ def _fork_input(rows: dict[str, PhaseRow], parent_own: int) -> ForkInput:
     """Read a run's input off its rows, by phase."""
     kind, children = rows["1out"].label.split(".k")
     start = rows["0forked"].counts
-    back = {}
+    back = []
     for phase in PHASES[2:]:
         if phase in rows:
             counts = rows[phase].counts
             stored = counts["zswpin"] - start["zswpin"] - (SHARED_PAGES if _shared_in(rows[phase]) == "zswpin" else 0)
             zero = counts["swpin_zero"] - start["swpin_zero"] - (SHARED_PAGES if kind == "zero" else 0)
-            back[phase] = (stored, zero)
-    return ForkInput(kind, int(children), parent_own, rows["1out"].counts["cg_swap_pages"] - SHARED_PAGES, back)
+            back.append((phase, stored, zero))
+    return ForkInput(kind, int(children), parent_own, rows["1out"].counts["cg_swap_pages"] - SHARED_PAGES, tuple(back))
 
 
 def _shared_in(row: PhaseRow) -> str:
