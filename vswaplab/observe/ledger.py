@@ -42,6 +42,7 @@ import numpy.typing as npt
 from vswaplab.backends.swap_cluster import SWAPFILE_CLUSTER, SWAPFILE_CLUSTER_SHIFT
 from vswaplab.entry import VSWAP_CLUSTER_SHIFT, VSWAP_CLUSTER_SIZE
 from vswaplab.errors import InvalidArgument
+from vswaplab.legacy.zswap_tree import XA_CHUNK_SHIFT, XA_NODE_DTYPE, XARRAY_DTYPE
 from vswaplab.observe.ledger_model import AS_ALLOCATED, AS_POSTED, MODES, Ledger, Line, line_of
 from vswaplab.units import PAGE_SIZE
 from vswaplab.virtual.cluster import CLUSTER_DTYPE
@@ -70,9 +71,8 @@ WORD_BYTES = 8
 """A word of a swap table, a slot of an xarray."""
 CLUSTER_INFO_BYTES = 32
 """``struct swap_cluster_info`` of one physical cluster [S24]."""
-XARRAY_NODE_BYTES = 576
-"""A node of an xarray, for 64 indexes [BACKGROUND]."""
-XARRAY_SHIFT = 6
+XARRAY_NODE_BYTES = XA_NODE_DTYPE.itemsize
+"""A node of an xarray, for 64 indexes: 576 [BACKGROUND]."""
 ZSWAP_ENTRY_BYTES = 56
 """``struct zswap_entry``, by its fields [INFERRED]."""
 
@@ -139,7 +139,7 @@ def xarray_nodes(indexes: Iterable[int] | _I64) -> int:
     level = np.unique(np.fromiter(indexes, np.int64))
     nodes = 0
     while len(level) and level[-1]:
-        level = np.unique(level >> XARRAY_SHIFT)
+        level = np.unique(level >> XA_CHUNK_SHIFT)
         nodes += len(level)
     return nodes
 
@@ -270,11 +270,13 @@ def _legacy_as_allocated(swap: Any) -> list[Line]:
     infos = swap.info.values()
     tables = sum(len(_used_clusters(info.si)) for info in infos)
     nodes = sum(info.zswap_tree.nodes for info in infos)
+    heads = sum(info.zswap_tree.nr_trees for info in infos)
     continuation = sum(info.swap_map.continuation_pages for info in infos)
     return [
         *_static_legacy(swap, pages=True),
         line_of("continuation", continuation, "page", PAGE_SIZE, "S12"),
         *_cluster_info(swap),
+        line_of("zswap_tree_heads", heads, "tree", XARRAY_DTYPE.itemsize, "S21 BACKGROUND", static=True),
         line_of("swap_table", tables, "used cluster", PAGE_SIZE, "S23"),
         line_of("zswap_tree", nodes, "node", XARRAY_NODE_BYTES, "S21 BACKGROUND"),
     ]
