@@ -145,13 +145,16 @@ class _Setting:
         self.owner = process, region
 
     def add_strangers(self, nr: int) -> None:
-        """Map the strangers' memory, write a page of each, and push these out unless they are never to swap."""
+        """Map the strangers' memory, write the last page of each, and push these out unless they are never to swap.
+
+        The last page, so that a walk that ends at it has seen the others.
+        """
         for i in range(nr):
             process = self.machine.spawn(f"stranger{i}")
             region = process.mmap(self.pages * PAGE_SIZE)
             process.populate(region)
             if self.state != "never":
-                process.write(region.start, _content(self.swapped + i))
+                process.write(region.page(-1).start, _content(self.swapped + i))
             self.strangers.append((process, region))
         self.machine.reclaim()
 
@@ -159,11 +162,11 @@ class _Setting:
         """Bring the strangers into the state they are to be in."""
         for i, (process, region) in enumerate(self.strangers):
             if self.state == "never":
-                process.write(region.start, _content(self.swapped + i))
+                process.write(region.page(-1).start, _content(self.swapped + i))
             elif self.state == "in":
-                process.touch(region.start)
+                process.touch(region.page(-1))
             elif self.state == "gone":
-                process.munmap(region.page(0))
+                process.munmap(region.page(-1))
 
     def verify(self) -> None:
         """Compare every page of the owner with what was written; InvalidArgument names the first that differs."""
