@@ -204,7 +204,7 @@ def heading(panel: Panel, title: str, note: str) -> dict[str, Any]:
         "yshift": 6,
         "showarrow": False,
         "align": "left",
-        "text": f"<b>{escape(title)}</b><br>{escape(note)}",
+        "text": f"<b>{escape(title, quote=False)}</b><br>{escape(note, quote=False)}",
         "font": {"size": 12},
     }
 

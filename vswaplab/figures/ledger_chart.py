@@ -61,6 +61,7 @@ STRUCTURE_LOOKS: Mapping[str, tuple[Backing | str, str]] = MappingProxyType(
         "swap_cluster_info": (Backing.ZERO, "-"),
         "swap_table": (Backing.FOLIO, "\\"),
         "zswap_tree": (Backing.ZSWAP, "+"),
+        "zswap_tree_heads": (Backing.ZSWAP, "."),
         "swp_desc": ("pte", ""),
         "vswap_bitmap": ("none", "x"),
         "vswap_cluster": ("none", "-"),

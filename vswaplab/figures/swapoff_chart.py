@@ -3,10 +3,10 @@
 >>> figure = swapoff_chart(rows, kernels)  # doctest: +SKIP
 
 `rows` are those of ``vswaplab swapoff --json``: plain dictionaries with ``design``, ``swapped_pages``, ``mapped_ptes``,
-``ptes_visited``, ``pages_read`` and ``seconds``. `kernels` are counts from running kernels: ``design``,
-``swapped_pages``, ``mapped_ptes`` and ``instructions``. Either may name the ``backing`` of the pages. The left column holds what is swapped and grows what an
-unrelated process has mapped, the right column the other way round. Points are what was counted; slopes at the right
-edge are least squares. `alt_text`, `text_twin` and `show_code` go with it.
+``ptes_visited``, ``pages_read`` and ``seconds``. `kernels` are counts from running kernels (`kernel_rows`): ``design``,
+``swapped_pages``, ``mapped_ptes`` and ``instructions``. Either may name the ``backing`` of the pages. The left column
+holds what is swapped and grows what an unrelated process has mapped, the right column the other way round. Points are
+what was counted; slopes at the right edge are least squares. `alt_text`, `text_twin` and `show_code` go with it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ from vswaplab.figures.chart import (
 )
 from vswaplab.figures.palette import Theme, theme_named
 from vswaplab.units import PAGE_SIZE, format_size
+from vswaplab.workloads.kernel_tables import design_of
+from vswaplab.workloads.swapoff_kernel import kernel_swapoffs
 
-__all__ = ["alt_text", "show_code", "slope", "swapoff_chart", "swapoff_traces", "text_twin"]
+__all__ = ["alt_text", "kernel_rows", "show_code", "slope", "swapoff_chart", "swapoff_traces", "text_twin"]
 
 Row = Mapping[str, Any]
 MAPPED, SWAPPED = "mapped_ptes", "swapped_pages"
@@ -97,17 +99,39 @@ def slope(xs: Sequence[float], ys: Sequence[float]) -> float:
     return linear_regression(xs, ys).slope if len(set(xs)) > 1 else 0.0
 
 
+def kernel_rows() -> list[dict[str, Any]]:
+    """Return what real kernels were measured to do as rows for the chart: no stranger, or one that grows."""
+    return [
+        {
+            "design": design_of(each.kernel),
+            "swapped_pages": each.swapped_pages,
+            "mapped_ptes": each.mapped_ptes,
+            "instructions": each.instructions,
+            "backing": "zswap",
+        }
+        for each in kernel_swapoffs()
+        if each.where == "none" or (each.strangers, each.where, each.state) == (1, "after", "in")
+    ]
+
+
 # -- reading the rows --------------------------------------------------------------------------------------------
 
 
 def _growing(rows: Sequence[Row], grows: str) -> tuple[list[Row], float]:
-    """Return the rows in which one column grows while the other holds, and the value at which it holds."""
+    """Return the rows in which one column grows while the other holds, and the value at which it holds.
+
+    Of several such values it is the one with most points, the least of these.
+    """
     held = SWAPPED if grows == MAPPED else MAPPED
-    values = sorted({row[held] for row in rows}, key=lambda at: len({row[grows] for row in rows if row[held] == at}))
-    if not values:
+    # mappings grow from the first one on: a device without strangers is another setting
+    rows = [row for row in rows if grows == SWAPPED or row[MAPPED]]
+    if not rows:
         return [], 0
-    chosen = sorted((row for row in rows if row[held] == values[-1]), key=lambda row: row[grows])
-    return (chosen if len({row[grows] for row in chosen}) > 1 else []), values[-1]
+    at = max(
+        {row[held] for row in rows}, key=lambda each: (len({row[grows] for row in rows if row[held] == each}), -each)
+    )
+    chosen = sorted((row for row in rows if row[held] == at), key=lambda row: row[grows])
+    return (chosen if len({row[grows] for row in chosen}) > 1 else []), at
 
 
 def _points(rows: Sequence[Row], design: str, grows: str, name: str) -> tuple[list[float], list[float]]:
@@ -256,10 +280,7 @@ def _size(ptes: float) -> str:
 
 def _x_axis(cell: _Cell) -> dict[str, Any]:
     xs = sorted({float(row[cell.grows]) for row in cell.rows})
-    if cell.log_x:
-        ticks = [x for i, x in enumerate(xs) if i == 0 or i == len(xs) - 1 or (i % 2 == 0 and i < len(xs) - 2)]
-    else:
-        ticks = [xs[-1] * i / 4 for i in range(5)]
+    ticks = xs[:: -(-(len(xs) - 1) // 4)] if cell.log_x else [xs[-1] * i / 4 for i in range(5)]
     text = [_size(x) if cell.grows == MAPPED else f"{x:,.0f}" for x in ticks]
     return {
         "type": "log" if cell.log_x else "linear",
@@ -289,7 +310,7 @@ def _y_axis(cell: _Cell) -> dict[str, Any]:
 def _tick(value: float, name: str) -> str:
     if name == "seconds":
         return f"{value:g} s" if value >= 1 else f"{1000 * value:g} ms"
-    return f"{value:,.0f}" if value < 1e6 else f"{value / 1e6:,.0f} M"
+    return f"{value:,.0f}" if value < 1e6 else f"{value / 1e6:,.0f}M"
 
 
 # -- the same in words -------------------------------------------------------------------------------------------
@@ -332,7 +353,9 @@ def text_twin(rows: Iterable[Row], kernels: Iterable[Row] = ()) -> str:
 def show_code() -> str:
     """Return the library calls that draw the chart."""
     return (
-        "from vswaplab.figures.swapoff_chart import swapoff_chart, text_twin\n"
-        "swapoff_chart(rows, kernels)   # rows: vswaplab swapoff --json\n"
-        "text_twin(rows, kernels)       # the same as tables\n"
+        "from vswaplab.figures.swapoff_chart import kernel_rows, swapoff_chart, text_twin\n"
+        "from vswaplab.workloads.swapoff import growth\n"
+        'rows = [row.as_dict() for row in growth(("legacy", "virtual"))]\n'
+        "swapoff_chart(rows, kernel_rows())   # this picture\n"
+        "text_twin(rows, kernel_rows())       # the same as tables\n"
     )
