@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vswaplab.backends.device import MemoryDevice
 from vswaplab.backends.swap_cluster import SWAPFILE_CLUSTER, SWAPFILE_CLUSTER_SHIFT
@@ -39,7 +40,7 @@ from vswaplab.backends.swapfile import SwapDevices
 from vswaplab.entry import STRUCT_PAGE_SIZE, U64, VMEMMAP_START
 from vswaplab.errors import InvalidArgument, NoMemory, NoSpace
 from vswaplab.legacy.space import LegacySwap
-from vswaplab.observe.ledger import AS_POSTED, Ledger, measure
+from vswaplab.observe.ledger import AS_POSTED, MODES, Ledger, measure
 from vswaplab.observe.ledger_designs import BACKENDS, DESIGNS, PUBLISHED, PUBLISHED_SLOTS, Backend
 from vswaplab.protocols import SwapArrays
 from vswaplab.units import PAGE_SIZE, format_size
@@ -135,7 +136,7 @@ class Population:
 
     def shuffle(self, seed: int) -> None:
         """Put the entries in random order, so that `resize` frees at random from now on."""
-        self._entries[: self.live] = self.entries[np.random.default_rng(seed).permutation(self.live)]
+        self._entries[: self.live] = self.entries[_permutation(self.live, seed)]
 
     def thin(self) -> None:
         """Free all but the first entry of each cluster."""
@@ -146,6 +147,12 @@ class Population:
             self.swap.swap_free_many(freed[start : start + _BATCH])
         self.live = len(kept)
         self._entries[: self.live] = kept
+
+
+def _permutation(nr: int, seed: int) -> npt.NDArray[np.int64]:
+    if seed < 0:
+        raise InvalidArgument(f"Seed {seed} is negative; give 0 or more.")
+    return np.random.default_rng(seed).permutation(nr)
 
 
 def _require_memory(slots: int) -> None:
@@ -200,6 +207,8 @@ class Row:
     """Pages the swapfile has, or would have."""
     layout: str
     ledger: Ledger
+    counterpart: Ledger | None = None
+    """The same structures counted the other way, where entries are scattered and so the two ways part."""
 
     @property
     def design(self) -> str:
@@ -235,6 +244,7 @@ class Row:
             "published": self.published,
             "apart": {name: line.mib for name, line in ledger.apart.items()},
             "lines": ledger.rows(),
+            **({f"mib {self.counterpart.mode}": self.counterpart.mib} if self.counterpart is not None else {}),
         }
 
 
@@ -267,7 +277,9 @@ def rows_of(
     for usage in _at_each(population, usages, layout, seed):
         if progress is not None:
             progress(f"{design}, {backend}: {usage:g} %")
-        found[usage] = Row(backend, usage, slots, layout, measure(population.swap, mode))
+        other = next(each for each in MODES if each != mode)
+        counterpart = measure(population.swap, other) if layout != "dense" else None
+        found[usage] = Row(backend, usage, slots, layout, measure(population.swap, mode), counterpart)
     return [found[usage] for usage in usages]
 
 
@@ -294,5 +306,5 @@ def _spread(slots: int, usage: float, layout: str, seed: int) -> tuple[int, int]
         return live, -(-live // SWAPFILE_CLUSTER)
     if layout != "random":
         raise InvalidArgument(f"There is no layout {layout!r}; choose one of: {', '.join(LAYOUTS)}.")
-    kept = np.random.default_rng(seed).permutation(slots)[:live]
+    kept = _permutation(slots, seed)[:live]
     return live, int(np.count_nonzero(np.bincount(kept >> SWAPFILE_CLUSTER_SHIFT)))

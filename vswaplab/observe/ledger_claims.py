@@ -187,8 +187,9 @@ def _less_than_today(rows: Sequence[Row], found: Crossover) -> Claim:
     finding = f"It holds below {found.percent:.2f} %, and fails from there on"
     if found.percent < CLAIMED_BELOW == round(found.percent, -1):
         finding = f"It holds below {found.percent:.2f} %, so to rounding, and fails from there on"
-    ours = _cells(rows, "virtual", found.backend).get(CLAIMED_BELOW)
-    today = _cells(rows, "legacy", found.backend).get(CLAIMED_BELOW)
+    dense = [row for row in rows if row.layout == "dense"]  # as is the pair on which the crossover was found
+    ours = _cells(dense, "virtual", found.backend).get(CLAIMED_BELOW)
+    today = _cells(dense, "legacy", found.backend).get(CLAIMED_BELOW)
     if ours is not None and today is not None and found.percent <= CLAIMED_BELOW:
         finding += (
             f": at {CLAIMED_BELOW:g} % the virtual design costs {ours.ledger.mib:.1f} MiB against "
@@ -207,10 +208,15 @@ def _below_one_percent(rows: Sequence[Row], backend: Backend) -> list[Claim]:
         finding = f"{design}: at most {most.percent_of_swap:.3f} % in all, at {most.usage:g} % usage"
         added = worst_added(rows, backend, design)
         if added is not None:
+            legacy = _cells(rows, "legacy", backend)[added.usage].ledger
             finding += (
                 f"; at most {added.percent_of_swap:.3f} % ({added.bytes / MIB:.2f} MiB) more than the legacy design, "
                 f"at {added.usage:g} %"
+                if added.bytes > 0
+                else "; never more than the legacy design"
             )
+            if legacy.mode != most.ledger.mode:
+                finding += f" (counted {most.ledger.mode}, legacy {legacy.mode})"
         if over:
             finding += f"; it fails from {over[0]:g} % usage on"
         claims.append(Claim("less than 1 % of the swapfile", backend, not over, finding + "."))

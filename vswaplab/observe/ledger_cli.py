@@ -180,7 +180,7 @@ def _overhead(args: argparse.Namespace) -> int:
         args.size,
         args.design or tuple(BUILT),
         args.backend or BACKENDS,
-        args.usage,
+        [_percent(usage) for usage in args.usage],
         _MODES[args.mode],
         args.layout,
         args.seed,
@@ -191,7 +191,10 @@ def _overhead(args: argparse.Namespace) -> int:
 
 
 def _percent(text: str) -> float:
-    value = float(text.removesuffix("%"))
+    try:
+        value = float(text.removesuffix("%"))
+    except ValueError:
+        raise InvalidArgument(f"Usage {text[:40]!r} is not a number; give percent from 0 to 100.") from None
     return int(value) if value.is_integer() else value
 
 
@@ -212,8 +215,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--usage",
         nargs="+",
-        type=_percent,
-        default=[0, 25, 50, 75, 100],
+        default=["0", "25", "50", "75", "100"],
         metavar="PERCENT",
         help="entries in use; default: 0 25 50 75 100",
     )

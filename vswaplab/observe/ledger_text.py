@@ -78,6 +78,10 @@ def structures_text(rows: Sequence[Row]) -> str:
                 [name, made, unit, *(f"{row.ledger.structures[name].mib:.2f}" for row in group)],
             )
         cells.append(["all", "", "", *(f"{row.ledger.mib:.2f}" for row in group)])
+        other = first.counterpart
+        if other is not None:
+            counted = (row.counterpart for row in group)
+            cells.append([f"all, {other.mode}", "", "", *(f"{each.mib:.2f}" if each else "" for each in counted)])
         cells.append(["B an entry in use", "", "", *(_per_slot(row) for row in group)])
         cells.append(["% of the swapfile", "", "", *(f"{row.percent_of_swap:.3f}" for row in group)])
         sources = " ".join(
@@ -106,10 +110,15 @@ def crossover_text(found: Iterable[Crossover]) -> str:
             continue
         lines.append(
             f"crossover, {each.backend}: {each.percent:.2f} %: from {each.live:,} of {each.slots:,} entries on the "
-            f"virtual design costs more, {each.virtual_bytes:,.0f} against {each.legacy_bytes:,.0f} bytes "
+            f"virtual design costs more, {_bytes(each.virtual_bytes)} against {_bytes(each.legacy_bytes)} bytes "
             f"({each.mode}, {each.steps} halvings)"
         )
     return "\n".join(lines)
+
+
+def _bytes(value: float) -> str:
+    """Write bytes with the bits that the posting charges singly."""
+    return f"{value:,.3f}".rstrip("0").rstrip(".")
 
 
 def claims_text(added: Iterable[Added], claims: Iterable[Claim]) -> str:
@@ -117,6 +126,8 @@ def claims_text(added: Iterable[Added], claims: Iterable[Claim]) -> str:
     lines = [
         f"worst added cost, {each.backend}: {each.bytes / MIB:.2f} MiB, {each.percent_of_swap:.2f} % of the swapfile, "
         f"at {each.usage:g} % usage"
+        if each.bytes > 0
+        else f"worst added cost, {each.backend}: none; the virtual design costs less at each of these usages"
         for each in added
     ]
     lines += [
