@@ -34,6 +34,7 @@ from vswaplab.mm.invariants import check_machine
 from vswaplab.mm.mappings import Mappings
 from vswaplab.mm.memcg import Limit, Memcg, MemcgTable
 from vswaplab.mm.process import Process
+from vswaplab.observe.ledger import AS_POSTED, Ledger, take_ledger
 from vswaplab.observe.procfs import debugfs, procfs
 from vswaplab.observe.snapshot import Snapshot, take_snapshot
 from vswaplab.observe.tracepoints import Trace
@@ -302,6 +303,10 @@ class Machine(Mappings):
     def snapshot(self) -> Snapshot:
         """Return the state of page tables, slots, backings and devices, as a graph and as tables."""
         return take_snapshot(self)
+
+    def ledger(self, mode: str = AS_POSTED) -> Ledger:
+        """Return the bytes of swap's metadata by structure, counted "as posted" or "as allocated"."""
+        return take_ledger(self, mode)
 
     def mark(self, label: str) -> None:
         """Name the phase that begins now, in the trace."""
