@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from vswaplab.backends.zswap_writeback import WritebackFolio, ZswapWriteback
 from vswaplab.entry import Backing
-from vswaplab.errors import DeviceIOError, Exists, InvalidArgument, NoSpace, NotFound
+from vswaplab.errors import DeviceIOError, InvalidArgument, NoSpace
 from vswaplab.events import NO_BACKING, Event
 from vswaplab.legacy.swapcache import LegacySwapCache
-from vswaplab.protocols import FolioLike, MemcgLike, Writeout
+from vswaplab.protocols import FolioLike, Writeout
 from vswaplab.units import PAGE_SIZE, ZERO_PAGE
 
 __all__ = ["LegacyIO"]
 
 
-class LegacyIO(ZswapWriteback, LegacySwapCache):
+class LegacyIO(LegacySwapCache, ZswapWriteback):
     """The paths between a folio and what will hold its contents."""
 
     def _connect(self) -> None:
@@ -187,46 +187,16 @@ class LegacyIO(ZswapWriteback, LegacySwapCache):
 
     # -- zswap to swapfile ---------------------------------------------------------------------------------------
 
-    def writeback_entry(self, zswap_entry: int) -> bool | None:
-        """Write one zswap entry to the slot that was reserved for it; no other can be chosen.
+    def _writeback_folio(self, folio: WritebackFolio, zswap_entry: int) -> bool:
+        """Write to the slot that was reserved at swap-out: it can't run out of slots, and can't choose another.
 
-        True: done; False: not this one. It can't run out of slots, so None is never returned.
+        Linux frees the compressed copy first and keeps the folio, dirty, in the swap cache if the write fails. The
+        model writes first, so the copy in zswap is the one that is kept.
         """
-        assert self.zswap is not None
-        ze = self.zswap.entry(zswap_entry)
-        entry = ze.swpentry
-        if not ze.memcg.zswap_writeback_enabled():
-            return False
-        try:
-            self.swapcache_prepare(entry)
-        except (Exists, NotFound):  # hot: it is on its way in
-            return False
-        folio = WritebackFolio(zswap_entry, ze.memcg)
-        shadow = self.swap_cache_add_folio(folio, entry)
-        done = self._writeback_folio(folio, zswap_entry, ze.memcg)
-        self.remove_mapping(folio, shadow)
-        if self.record is not None:
-            self.record(Event.WRITEBACK, entry, value=done)
-        return done
-
-    def _writeback_folio(self, folio: WritebackFolio, zswap_entry: int, memcg: MemcgLike) -> bool:
-        zswap, entry = self.zswap, folio.swap
-        assert zswap is not None
+        entry = folio.swap
         info, offset = self.at(entry)
-        if info.zswap_tree.load(offset) != zswap_entry:
-            return False
-        try:
-            zswap.load_into(zswap_entry, folio.data)
-            self.devices.write(entry, folio.data)
-        except (DeviceIOError, NoSpace):
-            # Linux has freed the compressed copy by now and keeps the folio, dirty, in the swap cache. The model writes
-            # before it frees, so the copy in zswap is the one that is kept.
-            self.write_errors += 1
+        if info.zswap_tree.load(offset) != zswap_entry or not self._decompress_to(entry, folio, zswap_entry):
             return False
         info.zswap_tree.erase(offset)
-        zswap.free(zswap_entry)
         self._note(entry, [Backing.ZSWAP], Backing.SWAPFILE)
-        zswap.note_written_back(1)
-        self._count(memcg, "zswpwb", 1)
-        self._count(memcg, "pswpout", 1)
-        return True
+        return self._written_back(folio, zswap_entry)

@@ -83,6 +83,8 @@ class SwapMap:
         self.max = max
         self.map = Arena("u1", max)
         self._map = memoryview(self.map.rows)
+        self._written = np.zeros(-(-max >> PAGE_SHIFT), np.bool_)
+        """Whether a page of the map was ever written to: the others are not there, and `check` leaves it so."""
         self.lookups = 0
         """Bytes read or changed so far, as operations: a scalar form is one, an array form one for each offset."""
         self.continuation_limit: int | None = None
@@ -96,6 +98,7 @@ class SwapMap:
             if not 0 <= offset < max:
                 raise InvalidArgument(f"Bad page {offset} is not on the device, which has {max} slots.")
             self._map[offset] = SWAP_MAP_BAD
+            self._written[offset >> PAGE_SHIFT] = True
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -250,6 +253,7 @@ class SwapMap:
         if any(self._map[offset : offset + nr]):
             raise InvalidArgument(f"One of the slots {offset} to {offset + nr - 1} is not free; allocate others.")
         self._map[offset : offset + nr] = bytes([SWAP_HAS_CACHE]) * nr
+        self._written[offset >> PAGE_SHIFT : (offset + nr - 1 >> PAGE_SHIFT) + 1] = True
 
     def set_cache(self, offset: int) -> None:
         """Pin a slot for the swap cache: ``__swap_duplicate`` with usage SWAP_HAS_CACHE [S12].
@@ -349,6 +353,7 @@ class SwapMap:
         if bytes_.any():
             raise InvalidArgument("One of the swap slots is not free; allocate others.")
         self.map.rows[at] = SWAP_HAS_CACHE
+        self._written[at >> PAGE_SHIFT] = True
 
     def set_cache_many(self, offsets: U64) -> None:
         """Array form of `set_cache`."""
@@ -378,27 +383,27 @@ class SwapMap:
         return {"swap_map": self.map.rows.nbytes, "swap_map_continuation": self.continuation_pages * PAGE_SIZE}
 
     def check(self) -> None:
-        """Check every invariant; raise InvariantError that names the first one broken. O(slots)."""
-        rows = self.map.rows
-        # 63 in the count bits is the mark of a bad slot or of tmpfs, never a count.
-        bad = np.flatnonzero((rows & SWAP_MAP_COUNT_MASK == SWAP_MAP_BAD) & (rows < COUNT_CONTINUED))
-        hold(bad.tolist() == sorted(self.bad), "bad-slots-are-fixed", f"bad slots are {bad.tolist()[:9]}")
-        hold(bool((rows[bad] == SWAP_MAP_BAD).all()), "bad-slot-is-not-cached", "SWAP_HAS_CACHE in a bad slot's byte")
+        """Check every invariant; raise InvariantError that names the first one broken. O(slots in pages written to)."""
         pages = len(list(chain.from_iterable(self._continuation.values())))
         hold(self.continuation_pages == pages, "continuation-pages-are-counted", f"{pages} pages are there")
-        continued = np.flatnonzero((rows >= COUNT_CONTINUED) & (rows & _NOT_CACHE != SWAP_MAP_SHMEM))
-        for index in set(np.unique(continued >> PAGE_SHIFT).tolist()) | self._continuation.keys():
-            self._check_digits(index)
+        bad: list[int] = []
+        for index in np.flatnonzero(self._written).tolist():
+            first = index << PAGE_SHIFT
+            bytes_ = self.map.rows[first : first + PAGE_SIZE]
+            # 63 in the count bits is the mark of a bad slot or of tmpfs, never a count.
+            found = np.flatnonzero((bytes_ & SWAP_MAP_COUNT_MASK == SWAP_MAP_BAD) & (bytes_ < COUNT_CONTINUED))
+            hold(bool((bytes_[found] == SWAP_MAP_BAD).all()), "bad-slot-is-not-cached", f"one of {first} and following")
+            bad.extend((found + first).tolist())
+            self._check_digits(index, bytes_)
+        hold(bad == sorted(self.bad), "bad-slots-are-fixed", f"bad slots are {bad[:9]}")
 
-    def _check_digits(self, index: int) -> None:
+    def _check_digits(self, index: int, bytes_: _U8) -> None:
         """A digit says that it continues if and only if the next one is there and is not 0, flag and all."""
-        first = index << PAGE_SHIFT
-        bytes_ = self.map.rows[first : first + PAGE_SIZE]
         goes_on = (bytes_ >= COUNT_CONTINUED) & (bytes_ & _NOT_CACHE != SWAP_MAP_SHMEM)
         for page in self._continuation.get(index, ()):
             digits = np.frombuffer(page, np.uint8)[: len(bytes_)]
-            wrong = np.flatnonzero(goes_on != (digits != 0)) + first
+            wrong = np.flatnonzero(goes_on != (digits != 0)) + (index << PAGE_SHIFT)
             hold(not len(wrong), "count-goes-on-where-it-says", "slots {}", wrong[:9])
             goes_on = digits >= COUNT_CONTINUED
-        wrong = np.flatnonzero(goes_on) + first
+        wrong = np.flatnonzero(goes_on) + (index << PAGE_SHIFT)
         hold(not len(wrong), "count-has-an-end", "slots {} continue beyond the last page", wrong[:9])

@@ -6,10 +6,8 @@ the memory cgroup there and then. The has-cache bit of the swap_map byte is the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from vswaplab.entry import Backing
-from vswaplab.errors import Busy, Exists, NoMemory, SwapError
+from vswaplab.errors import Exists, NoMemory, SwapError
 from vswaplab.events import Event
 from vswaplab.legacy.core import LegacyCore
 from vswaplab.protocols import FolioLike
@@ -105,17 +103,7 @@ class LegacySwapCache(LegacyCore):
         self._attach(folio, entry)
         return shadow
 
-    def swap_cache_get_folio(self, entry: int) -> FolioLike | None:
-        """Return the folio in the swap cache for an entry, or None. Lock it and check that it still matches."""
-        word = self._word(entry)
-        return None if not word or word & 1 else self.folios[word]
-
-    def swap_cache_get_shadow(self, entry: int) -> int:
-        """Return the shadow an entry's last folio left, or 0."""
-        word = self._word(entry)
-        return word if word & 1 else 0
-
-    def _word(self, entry: int) -> int:
+    def _cache_word(self, entry: int) -> int:
         found = self._find(entry)
         return found[0].table[found[1]] if found is not None else 0
 
@@ -126,87 +114,18 @@ class LegacySwapCache(LegacyCore):
 
     # -- dropping a folio ----------------------------------------------------------------------------------------
 
-    def swap_cache_del_folio(self, folio: FolioLike) -> None:
-        """Take a folio out of the swap cache, leaving no shadow.
-
-        Busy if it is under writeback, or dirty while a page table still needs its contents.
-        """
-        self.remove_mapping(folio, 0)
-
-    def remove_mapping(self, folio: FolioLike, shadow: int = 0) -> None:
-        """Take a folio out of the swap cache, leaving `shadow` (0: none), and unpin."""
-        self._require(folio.in_swapcache, "The folio is not in the swap cache")
-        entry, nr = folio.swap, folio.nr_pages
-        if folio.writeback:
-            raise Busy(f"The folio of swap entry {entry:#x} is under writeback; wait for it.")
-        if any(self._only_copy(each, folio) for each in range(entry, entry + nr)):
-            raise Busy(f"The folio of swap entry {entry:#x} is the only copy of its contents; write it out first.")
-        self._set_words(entry, nr, shadow)
-        self._detach(folio)
-        self.swapcache_clear(entry, nr)
-
-    def _set_words(self, entry: int, nr: int, word: int) -> None:
+    def _set_cache_words(self, entry: int, nr: int, word: int) -> None:
         for each in range(entry, entry + nr):
             info, offset = self.at(each)
             info.set_word(offset, word)
 
     def _only_copy(self, entry: int, folio: FolioLike) -> bool:
-        """Whether dropping the folio would lose what a page table needs."""
         info, offset = self.at(entry)
         needed = folio.uptodate and (folio.dirty or bool(info.only_in_memory[offset]))
         return needed and info.swap_map.peek(offset)[0] > 0
 
-    def split_folio(self, old: FolioLike, parts: Sequence[FolioLike]) -> None:
-        """Repoint the entries of `old` to the folios it was split into, in order; slots stay as they are."""
-        self._require(old.locked and all(part.locked for part in parts), "Both sides of a replacement must be locked")
-        self._require(sum(part.nr_pages for part in parts) == old.nr_pages, "The parts must cover the folio exactly")
-        entry = self._detach(old)
-        for part in parts:
-            self._set_words(entry, part.nr_pages, part.pointer)
-            if self.record is not None:
-                for each in range(entry, entry + part.nr_pages):
-                    self.record(Event.CACHE_ADD, each, value=part.pointer)
-            self._attach(part, entry)
-            entry += part.nr_pages
-
-    # -- freeing swap early --------------------------------------------------------------------------------------
-
-    def folio_free_swap(self, folio: FolioLike) -> bool:
-        """Free a cached folio's slots if no page table refers to any; the folio is dirty then. True if it did."""
-        if not folio.in_swapcache or folio.writeback or self.storage_suspended:
-            return False
-        entry, nr = folio.swap, folio.nr_pages
-        for each in range(entry, entry + nr):
-            info, offset = self.at(each)
-            if info.swap_map.count(offset):
-                return False
-        self._set_words(entry, nr, 0)
-        self._detach(folio)
-        folio.dirty = True
-        self.swapcache_clear(entry, nr)
-        return True
-
-    def free_swap_and_cache_nr(self, entry: int, nr: int) -> None:
-        """Drop one reference from each of `nr` entries, and free the swap of folios that nobody else refers to.
-
-        Folios dropped from the swap cache are appended to `released`. A locked folio is left alone.
-        """
-        done = 0  # entries below are dealt with: the walk goes on at a folio's natural boundary
-        for each in self._drop_counts(entry, nr):
-            if each < done:
-                continue
-            folio = self.swap_cache_get_folio(each)
-            if folio is None or folio.locked:
-                continue
-            done = folio.swap + folio.nr_pages
-            self._try_to_reclaim_swap(folio)
-
-    def _try_to_reclaim_swap(self, folio: FolioLike) -> int:
-        """Free a folio's swap; return the number of entries freed, and hand the folio to the machine."""
-        if not self.folio_free_swap(folio):
-            return 0
-        self.released.append(folio)
-        return folio.nr_pages
+    def _any_swapped(self, entry: int, nr: int) -> bool:
+        return any(self.swp_swapcount(each) for each in range(entry, entry + nr))
 
     def reclaim_slot(self, slot: int) -> int:
         """Free a cache-only slot for the allocator; return how many went. The slot is the entry: no rmap is asked."""

@@ -7,10 +7,9 @@ slots that only the swap cache keeps. What is still in use after that is looked 
 
 from __future__ import annotations
 
-import time
-
 from vswaplab.backends.swapfile import SwapFile
-from vswaplab.errors import Busy, Interrupted
+from vswaplab.backends.swapoff import run_swapoff, stop_if_cancelled
+from vswaplab.errors import Busy
 from vswaplab.legacy.io import LegacyIO
 from vswaplab.protocols import SwapoffHost, SwapoffReport
 
@@ -28,20 +27,7 @@ class LegacySwapoff(LegacyIO):
         again. Linux leaves a poison marker in place of a page that can't be read, and goes on; the model stops, so
         that nothing is lost. Busy: a round got nowhere, since somebody holds a folio of the device.
         """
-        started = time.perf_counter()
-        report = SwapoffReport(type=type)
-        device = self.devices.begin_swapoff(type)
-        reads, sequential = device.device.reads, device.device.sequential_reads
-        try:
-            self._try_to_unuse(device, host, report)
-        except BaseException:
-            self.devices.abort_swapoff(type)
-            raise
-        report.io_requests = device.device.reads - reads
-        report.io_sequential = device.device.sequential_reads - sequential
-        self.devices.finish_swapoff(type)
-        report.seconds = time.perf_counter() - started
-        return report
+        return run_swapoff(self.devices, type, lambda device, report: self._try_to_unuse(device, host, report))
 
     def _try_to_unuse(self, device: SwapFile, host: SwapoffHost, report: SwapoffReport) -> None:
         while device.inuse_pages:
@@ -51,7 +37,7 @@ class LegacySwapoff(LegacyIO):
             for mm in host.mmlist():
                 if not device.inuse_pages:
                     break
-                _stop_if(host.cancelled())
+                stop_if_cancelled(host)
                 host.unuse_mm(mm, device.type, report)
             self._free_leftovers(device, host, report)
             if device.inuse_pages == before:
@@ -65,7 +51,7 @@ class LegacySwapoff(LegacyIO):
             return
         at = 0
         for each in device.allocated_offsets():
-            _stop_if(host.cancelled())
+            stop_if_cancelled(host)
             at = int(each)
             folio = self.swap_cache_get_folio(device.slot_base | at)
             if folio is not None and not folio.locked and self.folio_free_swap(folio):
@@ -73,8 +59,3 @@ class LegacySwapoff(LegacyIO):
             if not device.inuse_pages:
                 break
         report.slots_scanned += at if not device.inuse_pages else device.max - 1
-
-
-def _stop_if(cancelled: bool) -> None:
-    if cancelled:
-        raise Interrupted("swapoff was interrupted; the device is still on and complete, run it again.")

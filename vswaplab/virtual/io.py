@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from vswaplab.backends.zswap_writeback import WritebackFolio, ZswapWriteback
 from vswaplab.entry import Backing
-from vswaplab.errors import DeviceIOError, Exists, InvalidArgument, NoSpace, NotFound
+from vswaplab.errors import DeviceIOError, InvalidArgument, NoSpace
 from vswaplab.events import NO_BACKING, Event
 from vswaplab.protocols import FolioLike, MemcgLike, Writeout
 from vswaplab.units import PAGE_SIZE, ZERO_PAGE
@@ -19,7 +19,7 @@ from vswaplab.virtual.descriptor import TYPE_SHIFT
 __all__ = ["SwapIO"]
 
 
-class SwapIO(ZswapWriteback, Backings):
+class SwapIO(Backings, ZswapWriteback):
     """The paths between a folio and its backing."""
 
     def _connect(self) -> None:
@@ -128,42 +128,15 @@ class SwapIO(ZswapWriteback, Backings):
 
     # -- zswap to swapfile ---------------------------------------------------------------------------------------
 
-    def writeback_entry(self, zswap_entry: int) -> bool | None:
-        """Write one zswap entry back. True: done; False: not this one; None: no slot, so no other one either."""
-        assert self.zswap is not None
-        ze = self.zswap.entry(zswap_entry)
-        entry = ze.swpentry
-        if not ze.memcg.zswap_writeback_enabled():
-            return False
-        try:
-            self.swapcache_prepare(entry)
-        except (Exists, NotFound):  # hot: it is on its way in
-            return False
-        folio = WritebackFolio(zswap_entry, ze.memcg)
-        shadow = self.swap_cache_add_folio(folio, entry)
-        done = self._writeback_folio(folio, zswap_entry)
-        self.vswap_remove_mapping(folio, shadow)
-        if self.record is not None:
-            self.record(Event.WRITEBACK, entry, value=done is True)
-        return done
-
     def _writeback_folio(self, folio: WritebackFolio, zswap_entry: int) -> bool | None:
-        zswap, entry = self.zswap, folio.swap
-        assert zswap is not None
+        """Choose a slot only now; if there is none, or the write fails, the entry stays in zswap."""
+        entry = folio.swap
         if self.zswap_entry_load(entry) != zswap_entry:
             return False
         slot = self.vswap_alloc_swap_slot(folio)
         if not slot:
             return None
-        try:
-            zswap.load_into(zswap_entry, folio.data)
-            self.devices.write(slot, folio.data)
-        except (DeviceIOError, NoSpace):
+        if not self._decompress_to(slot, folio, zswap_entry):
             self.zswap_entry_store(entry, zswap_entry)  # the old backing returns, the slot is freed
-            self.write_errors += 1
             return False
-        zswap.free(zswap_entry)
-        zswap.note_written_back(1)
-        self._count(folio.memcg, "zswpwb", 1)
-        self._count(folio.memcg, "pswpout", 1)
-        return True
+        return self._written_back(folio, zswap_entry)

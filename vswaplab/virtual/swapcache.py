@@ -6,10 +6,8 @@ and `in_swapcache` is the pin that says a folio is there or about to be. No tree
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from vswaplab.entry import VSWAP_CLUSTER_SHIFT, Backing
-from vswaplab.errors import Busy, Exists, NoMemory, NotFound
+from vswaplab.errors import Exists, NoMemory, NotFound
 from vswaplab.events import Event
 from vswaplab.protocols import FolioLike
 from vswaplab.virtual.core import VswapCore
@@ -102,18 +100,6 @@ class SwapCache(VswapCore):
         self._attach(folio, entry)
         return shadow
 
-    def swap_cache_get_folio(self, entry: int) -> FolioLike | None:
-        """Return the folio in the swap cache for an entry, or None. Lock it and check that it still matches."""
-        if not self._exists(entry):
-            return None
-        cache = self.desc.cache[entry]
-        return None if not cache or cache & 1 else self.folios[cache]
-
-    def swap_cache_get_shadow(self, entry: int) -> int:
-        """Return the shadow an entry's last folio left, or 0."""
-        cache = self.desc.cache[entry] if self._exists(entry) else 0
-        return cache if cache & 1 else 0
-
     def is_swap_cached(self, entry: int) -> bool:
         """Whether the entry is pinned in the swap cache."""
         return self._exists(entry) and bool(self.desc.flags[entry] & IN_SWAPCACHE)
@@ -130,30 +116,19 @@ class SwapCache(VswapCore):
 
     # -- dropping a folio ----------------------------------------------------------------------------------------
 
-    def swap_cache_del_folio(self, folio: FolioLike) -> None:
-        """Take a folio out of the swap cache, leaving no shadow.
+    vswap_remove_mapping = VswapCore.remove_mapping
 
-        Busy if it is under writeback, or dirty while a page table still needs its contents.
-        """
-        self.vswap_remove_mapping(folio, 0)
+    def _cache_word(self, entry: int) -> int:
+        return self.desc.cache[entry] if self._exists(entry) else 0
 
-    def vswap_remove_mapping(self, folio: FolioLike, shadow: int = 0) -> None:
-        """``__vswap_remove_mapping``: take a folio out of the swap cache, leaving `shadow` (0: none), and unpin."""
-        self._require(folio.in_swapcache, "The folio is not in the swap cache")
-        entry, nr = folio.swap, folio.nr_pages
-        if folio.writeback:
-            raise Busy(f"The folio of swap entry {entry} is under writeback; wait for it.")
-        if any(self._only_copy(each, folio) for each in range(entry, entry + nr)):
-            raise Busy(f"The folio of swap entry {entry} is the only copy of its contents; write it out first.")
+    def _set_cache_words(self, entry: int, nr: int, word: int) -> None:
         for each in range(entry, entry + nr):
-            self.desc.cache[each] = shadow
-        self._detach(folio)
-        self.swapcache_clear(entry, nr)
+            self.desc.cache[each] = word
 
-    remove_mapping = vswap_remove_mapping
+    def _any_swapped(self, entry: int, nr: int) -> bool:
+        return any(self.desc.count[each] for each in range(entry, entry + nr))
 
     def _only_copy(self, entry: int, folio: FolioLike) -> bool:
-        """Whether dropping the folio would lose what a page table needs."""
         unbacked = self.desc.flags[entry] & TYPE_MASK == TYPE_FOLIO
         return self.desc.count[entry] > 0 and folio.uptodate and (folio.dirty or unbacked)
 
@@ -161,57 +136,6 @@ class SwapCache(VswapCore):
         """``__swap_cache_replace_folio``: repoint the entries of `old` to `new`, of the same order; both locked."""
         self._require(old.order == new.order, "A folio is replaced by one of its own order; use split_folio to split")
         self.split_folio(old, [new])
-
-    def split_folio(self, old: FolioLike, parts: Sequence[FolioLike]) -> None:
-        """Repoint the entries of `old` to the folios it was split into, in order; entries keep their numbers."""
-        self._require(old.locked and all(part.locked for part in parts), "Both sides of a replacement must be locked")
-        self._require(sum(part.nr_pages for part in parts) == old.nr_pages, "The parts must cover the folio exactly")
-        entry = self._detach(old)
-        for part in parts:
-            for each in range(entry, entry + part.nr_pages):
-                self.desc.cache[each] = part.pointer
-                if self.record is not None:
-                    self.record(Event.CACHE_ADD, each, value=part.pointer)
-            self._attach(part, entry)
-            entry += part.nr_pages
-
-    # -- freeing swap early --------------------------------------------------------------------------------------
-
-    def folio_free_swap(self, folio: FolioLike) -> bool:
-        """Free a cached folio's entries if no page table refers to any; the folio is dirty then. True if it did."""
-        if not folio.in_swapcache or folio.writeback or self.storage_suspended:
-            return False
-        entry, nr = folio.swap, folio.nr_pages
-        if any(self.desc.count[each] for each in range(entry, entry + nr)):
-            return False
-        for each in range(entry, entry + nr):
-            self.desc.cache[each] = 0
-        self._detach(folio)
-        folio.dirty = True
-        self.swapcache_clear(entry, nr)
-        return True
-
-    def free_swap_and_cache_nr(self, entry: int, nr: int) -> None:
-        """Drop one reference from each of `nr` entries, and free the swap of folios that nobody else refers to.
-
-        Folios dropped from the swap cache are appended to `released`. A locked folio is left alone.
-        """
-        done = 0  # entries below are dealt with: the walk goes on at a folio's natural boundary
-        for each in self._drop_counts(entry, nr):
-            if each < done:
-                continue
-            folio = self.swap_cache_get_folio(each)
-            if folio is None or folio.locked:
-                continue
-            done = folio.swap + folio.nr_pages
-            self._try_to_reclaim_swap(folio)
-
-    def _try_to_reclaim_swap(self, folio: FolioLike) -> int:
-        """Free a folio's swap; return the number of entries freed, and hand the folio to the machine."""
-        if not self.folio_free_swap(folio):
-            return 0
-        self.released.append(folio)
-        return folio.nr_pages
 
     def reclaim_slot(self, slot: int) -> int:
         """Free the swap behind a cache-only physical slot for the physical allocator; return entries freed."""

@@ -9,12 +9,12 @@ Reads complete at once in this model, so round one leaves little for round two b
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 from vswaplab.backends.swapfile import SwapFile
+from vswaplab.backends.swapoff import run_swapoff, stop_if_cancelled
 from vswaplab.entry import make_slot
-from vswaplab.errors import Busy, DeviceIOError, Interrupted, NoMemory
+from vswaplab.errors import Busy, DeviceIOError, NoMemory
 from vswaplab.protocols import FolioLike, SwapoffHost, SwapoffReport
 from vswaplab.virtual.io import SwapIO
 
@@ -33,31 +33,21 @@ class Swapoff(SwapIO):
         """
         if self.device_pins.get(type):
             raise Busy(f"Device {type} is pinned by a fault in progress; put_swap_entry ends that.")
-        started = time.perf_counter()
-        report = SwapoffReport(type=type)
-        device = self.devices.begin_swapoff(type)
-        reads, sequential = device.device.reads, device.device.sequential_reads
-        try:
+
+        def empty(device: SwapFile, report: SwapoffReport) -> None:
             if device.inuse_pages:
                 self._round_one(device, host, report)
             if device.inuse_pages:
                 self._round_two(device, host, report)
-        except BaseException:
-            self.devices.abort_swapoff(type)
-            raise
-        report.io_requests = device.device.reads - reads
-        report.io_sequential = device.device.sequential_reads - sequential
-        self.devices.finish_swapoff(type)
-        report.seconds = time.perf_counter() - started
-        return report
+
+        return run_swapoff(self.devices, type, empty)
 
     def _in_use(self, device: SwapFile, host: SwapoffHost, report: SwapoffReport) -> Iterator[tuple[int, int]]:
         """Scan the device's bitmap in order; yield (offset, entry) of each slot still in use when its turn comes."""
         report.rounds += 1
         report.slots_scanned += device.max
         for offset in device.allocated_offsets():
-            if host.cancelled():
-                raise Interrupted("swapoff was interrupted; the device is still on and complete, run it again.")
+            stop_if_cancelled(host)
             at = int(offset)
             entry = device.rmap_get(at) if device.is_allocated(at) else 0
             if entry:
