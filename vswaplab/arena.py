@@ -22,7 +22,7 @@ import numpy.typing as npt
 from vswaplab.errors import NoMemory
 from vswaplab.units import format_size
 
-__all__ = ["Arena"]
+__all__ = ["Arena", "are_distinct"]
 
 # Absent on some systems: without them an arena works the same, but may count against overcommit or keep its pages.
 _MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
@@ -71,3 +71,16 @@ class Arena:
             self.rows[first : first + nr] = np.zeros((), self.dtype)
         else:
             self._map.madvise(_MADV_DONTNEED, first * size, nr * size)
+
+
+def are_distinct(values: npt.NDArray[Any]) -> bool:
+    """Tell whether no number (of an integer array) occurs twice."""
+    if len(values) < 2 or bool((values[1:] > values[:-1]).all()):  # mostly they rise, which is cheap to see
+        return True
+    low, high = int(values.min()), int(values.max())
+    if high - low > 16 * len(values):
+        ordered = np.sort(values)
+        return bool((ordered[1:] != ordered[:-1]).all())
+    seen = np.zeros(high - low + 1, np.bool_)
+    seen[values - values.dtype.type(low)] = True
+    return int(np.count_nonzero(seen)) == len(values)

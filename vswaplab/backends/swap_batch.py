@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from vswaplab.arena import are_distinct
 from vswaplab.backends.swap_cluster import (
     FULL,
     NONFULL,
@@ -191,23 +192,12 @@ def _require_allocated(si: SwapFile, at: _I64, touched: _Touched) -> None:
     # Distinct slots that are as many as a cluster has are all of it, which is looked up at once.
     whole = touched.freed == SWAPFILE_CLUSTER
     full = (si.allocated.rows.reshape(-1, _WORDS)[touched.clusters[whole]] == _ALL).all()
-    if not full or not _distinct(at):
+    if not full or not are_distinct(at):
         raise _not_allocated(si, at)
     rest = at if not whole.any() else at[touched.each(~whole)]
     words = si.allocated.rows[rest >> 6] >> (rest & 63).view(np.uint64)
     if not (words & np.uint64(1)).all():
         raise _not_allocated(si, at)
-
-
-def _distinct(at: _I64) -> bool:
-    if bool((at[1:] > at[:-1]).all()):
-        return True
-    low, high = int(at.min()), int(at.max())
-    if high - low > 16 * len(at):
-        return len(np.unique(at)) == len(at)
-    seen = np.zeros(high - low + 1, np.bool_)
-    seen[at - low] = True
-    return int(np.count_nonzero(seen)) == len(at)
 
 
 def _clear_each(si: SwapFile, at: _I64) -> None:

@@ -239,22 +239,22 @@ class SwapDevices(SwapGlobals):
 
     def free_many(self, slots: U64) -> None:
         """Array form of `free_slots`: free distinct slots (uint64, any devices, any order)."""
-        for si, at in self._by_device(slots):
+        for si, at in self.by_device(slots):
             si.free_many(si.offsets(slots[at]))
 
     def rmap_set_many(self, slots: U64, entries: U64) -> None:
         """Say which entry each of the distinct `slots` serves (both uint64), or 0 for none."""
-        for si, at in self._by_device(slots):
+        for si, at in self.by_device(slots):
             si.rmap_set_many(si.offsets(slots[at]), entries[at])
 
     def rmap_get_many(self, slots: U64) -> U64:
         """Return the entries that `slots` serve (both uint64); 0 for none."""
         entries = np.zeros(len(slots), np.uint64)
-        for si, at in self._by_device(slots):
+        for si, at in self.by_device(slots):
             entries[at] = si.rmap_get_many(si.offsets(slots[at]))
         return entries
 
-    def _by_device(self, slots: U64) -> Iterator[tuple[SwapFile, slice | U64]]:
+    def by_device(self, slots: U64) -> Iterator[tuple[SwapFile, slice | U64]]:
         """Yield each device among `slots`, in order of first appearance, and where its slots are."""
         if not len(slots):
             return

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vswaplab.arena import are_distinct
 from vswaplab.backends.swap_cluster import SWAPFILE_CLUSTER_SHIFT
-from vswaplab.entry import SLOT_OFFSET_BITS, SLOT_OFFSET_MASK, U64, Backing
+from vswaplab.entry import U64, Backing
 from vswaplab.errors import Busy, Exists, InvalidArgument, NotFound
 from vswaplab.events import Event
 from vswaplab.legacy.info import LegacyInfo
@@ -30,14 +31,11 @@ class LegacyBatch(LegacySwapCache):
 
     def _by_device(self, entries: U64) -> Iterator[tuple[LegacyInfo, U64, Any]]:
         """Yield (arrays, offsets, where in `entries`) for each device among the entries; they must be in use."""
-        types = entries >> np.uint64(SLOT_OFFSET_BITS)
-        for type in np.unique(types).tolist():
-            where = np.flatnonzero(types == type)
-            info = self.info.get(type)
-            offsets = entries[where] & np.uint64(SLOT_OFFSET_MASK)
-            if info is None or not offsets.all() or int(offsets.max()) >= info.si.max:
+        for si, where in self.devices.by_device(entries):
+            offsets = si.offsets(entries[where])
+            if not offsets.all() or int(offsets.max()) >= si.max:
                 raise InvalidArgument("One of the swap entries names no slot of a device that is on.")
-            yield info, offsets, where
+            yield self.info[si.type], offsets, where
 
     def _in_use(self, entries: U64) -> list[tuple[LegacyInfo, U64, Any]]:
         parts = list(self._by_device(entries))
@@ -47,12 +45,13 @@ class LegacyBatch(LegacySwapCache):
         return parts
 
     def _distinct(self, entries: U64) -> None:
-        if len(entries) > 1 and len(np.unique(entries)) < len(entries):
+        if not are_distinct(entries):
             raise InvalidArgument("The swap entries of one call must be distinct; split the call.")
 
     def _memcgs(self, ids: npt.NDArray[np.uint16]) -> list[tuple[Any, int]]:
-        found = zip(*np.unique(ids, return_counts=True), strict=True)
-        return [(memcg, int(nr)) for memcgid, nr in found if (memcg := self.memcgs.get(int(memcgid))) is not None]
+        counts = np.bincount(ids)
+        found = np.flatnonzero(counts).tolist()
+        return [(memcg, int(counts[each])) for each in found if (memcg := self.memcgs.get(each)) is not None]
 
     # -- allocation and references -------------------------------------------------------------------------------
 
@@ -140,7 +139,7 @@ class LegacyBatch(LegacySwapCache):
             info.unwritten.rows[rows] = 0
             info.swap_map.free_many(offsets)
             info.si.free_many(offsets)
-            info.release_empty(np.unique(rows >> SWAPFILE_CLUSTER_SHIFT).tolist())
+            info.release_empty(np.flatnonzero(np.bincount(rows >> SWAPFILE_CLUSTER_SHIFT)).tolist())
             for memcg, nr in memcgs:
                 memcg.uncharge_swap(nr)
                 memcg.put_id(nr)
@@ -158,7 +157,7 @@ class LegacyBatch(LegacySwapCache):
     def swapcache_prepare_many(self, entries: U64) -> None:
         """Pin distinct entries; NotFound or Exists, and none pinned, if one is free or pinned already."""
         parts = self._in_use(entries)
-        if len(np.unique(entries)) < len(entries) or any(self._cached(info, at).any() for info, at, _ in parts):
+        if not are_distinct(entries) or any(self._cached(info, at).any() for info, at, _ in parts):
             raise Exists("One of the swap entries is in the swap cache already.")
         for info, offsets, _ in parts:
             info.swap_map.set_cache_many(offsets)

@@ -30,7 +30,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from vswaplab.arena import Arena
+from vswaplab.arena import Arena, are_distinct
 from vswaplab.entry import U64
 from vswaplab.errors import Exists, InvalidArgument, NoMemory, NotFound, hold
 from vswaplab.units import PAGE_SHIFT, PAGE_SIZE
@@ -291,8 +291,7 @@ class SwapMap:
     def _distinct(self, offsets: U64) -> tuple[_I64, _U8]:
         """As `_rows`, for offsets that must differ."""
         at, bytes_ = self._rows(offsets)
-        # Mostly they rise, which is cheap to see.
-        if not (at[1:] > at[:-1]).all() and len(np.unique(at)) < len(at):
+        if not are_distinct(at):
             raise InvalidArgument("The swap slots of one call must be distinct; split the call.")
         return at, bytes_
 

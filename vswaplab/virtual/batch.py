@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vswaplab.arena import are_distinct
 from vswaplab.entry import SLOT_OFFSET_BITS, SLOT_OFFSET_MASK, U64, Backing
 from vswaplab.errors import Busy, Exists, InvalidArgument, NotFound
 from vswaplab.events import Event
@@ -95,7 +96,7 @@ class BatchOps(Backings):
         NotFound, and nothing changed, if one is gone.
         """
         rows = self._live(entries)
-        count, unique = self.desc.rows["swap_count"], _distinct(rows)
+        count, unique = self.desc.rows["swap_count"], are_distinct(rows)
         where = _slice_or_rows(rows)
         before = count[where].copy()
         if unique:
@@ -117,7 +118,7 @@ class BatchOps(Backings):
         if not len(entries):
             return
         rows = self._rows(entries)
-        columns, unique = self.desc.rows, _distinct(rows)
+        columns, unique = self.desc.rows, are_distinct(rows)
         count = columns["swap_count"]
         last, drop = (rows, 1) if unique else _by_last_occurrence(rows)
         before = count[last]
@@ -181,7 +182,7 @@ class BatchOps(Backings):
         """Pin distinct entries; NotFound or Exists, and none pinned, if one is gone or pinned already."""
         rows = self._live(entries)
         flags = self.desc.rows["flags"][rows]
-        if (flags & IN_SWAPCACHE).any() or not _distinct(rows):
+        if (flags & IN_SWAPCACHE).any() or not are_distinct(rows):
             raise Exists("One of the swap entries is in the swap cache already.")
         self.desc.rows["flags"][rows] = flags | np.uint16(IN_SWAPCACHE)
         self._look_at_last(entries)
@@ -320,13 +321,6 @@ def _slice_or_rows(entries: npt.NDArray[Any]) -> Any:
     if nr and int(entries[-1]) - int(entries[0]) == nr - 1 and bool((entries[1:] > entries[:-1]).all()):
         return slice(int(entries[0]), int(entries[0]) + nr)
     return entries.astype(np.int64)
-
-
-def _distinct(rows: npt.NDArray[np.int64]) -> bool:
-    if len(rows) < 2 or bool((rows[1:] > rows[:-1]).all()):
-        return True
-    ordered = np.sort(rows)
-    return bool((ordered[1:] != ordered[:-1]).all())
 
 
 def _by_last_occurrence(rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
