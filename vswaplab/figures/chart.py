@@ -8,7 +8,7 @@ apart. Designs have a colour, a dash and a marker each (`DESIGN_LOOKS`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from types import MappingProxyType
@@ -28,7 +28,6 @@ __all__ = [
     "chart_layout",
     "gutter",
     "heading",
-    "html_table",
     "panel_axes",
     "panels",
     "spread_labels",
@@ -272,16 +271,3 @@ def _first(group: Sequence[float], gap: float, low: float, high: float) -> float
 
 def _last(group: Sequence[float], gap: float, low: float, high: float) -> float:
     return _first(group, gap, low, high) + (group[1] - 1) * gap
-
-
-def html_table(columns: Iterable[str], rows: Iterable[Iterable[object]], caption: str) -> str:
-    """Return an HTML table; the first cell of each row is its heading."""
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in columns)
-    body = []
-    for row in rows:
-        first, *rest = (escape(str(cell)) for cell in row)
-        body.append(f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in rest) + "</tr>")
-    return (
-        f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{''.join(body)}</tbody></table>"
-    )

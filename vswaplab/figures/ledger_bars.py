@@ -42,7 +42,7 @@ def ledger_bars(
         raise InvalidArgument(f"Give rows of one backend at {usage:g} %, or choose it: backend='zswap'.")
     names = [(titles or {}).get(row["design"], row["design"]) for row in chosen]
     totals = [sum(row["structures"].values()) for row in chosen]
-    structures = list(dict.fromkeys(name for row in chosen for name in row["structures"]))
+    structures = list(dict.fromkeys(name for row in chosen for name, mib in row["structures"].items() if mib))
     traces: list[Any] = [go.Bar(**_bar(name, names, chosen, colours)) for name in structures]
     traces.append(go.Scatter(**_bar_ends(names, totals, colours)))
     height = _BAR * len(chosen) + _TOP
@@ -98,6 +98,7 @@ def ledger_bars(
             "y0": 0,
             "y1": 1,
             "line": {"color": colours.text, "width": 1.5, "dash": "dot"},
+            "layer": "between",
         }
     ]
     return go.Figure(data=traces, layout=layout)
@@ -127,7 +128,7 @@ def _bar(name: str, names: Sequence[str], rows: Sequence[Row], theme: Theme) -> 
 
 def _bar_ends(names: Sequence[str], totals: Sequence[float], theme: Theme) -> dict[str, Any]:
     return {
-        "x": list(totals),
+        "x": [1.01 * max(totals)] * len(totals),
         "y": list(names),
         "mode": "text",
         "text": [f"\u2002<b>{total:,.2f} MiB</b>" for total in totals],

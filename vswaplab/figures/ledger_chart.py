@@ -28,11 +28,11 @@ from vswaplab.figures.chart import (
     chart_layout,
     gutter,
     heading,
-    html_table,
     panel_axes,
     panels,
 )
 from vswaplab.figures.palette import Theme, theme_named
+from vswaplab.figures.tables import Table, table
 from vswaplab.units import PAGE_SIZE
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "alt_text",
     "crossings",
     "ledger_chart",
+    "ledger_table",
     "ledger_traces",
     "show_code",
     "text_twin",
@@ -223,6 +224,8 @@ class _Chart:
         traces.append(self._crossing(panel, series))
         labels, below = [], 0.0
         for name, values in series.structures.items():
+            if not any(values):
+                continue
             labels.append((below + values[-1] / 2, f"{name} {self._figure(values[-1])}"))
             below += values[-1]
         totals = [(series.design, below), *((other.design, other.totals[-1]) for other in others)]
@@ -365,24 +368,34 @@ def alt_text(rows: Iterable[Row], crossover: Mapping[str, float | None] | None =
     return " ".join(part for part in said if part)
 
 
-def text_twin(rows: Iterable[Row]) -> str:
-    """Return the chart as an HTML table: a row for each design, backend and usage, a column for each structure."""
+def ledger_table(rows: Iterable[Row]) -> Table:
+    """Return the chart as a table: a row for each design, backend and usage, a column in MiB for each structure."""
     rows = list(rows)
-    names = list(dict.fromkeys(name for row in rows for name in row["structures"]))
-    cells = [
-        (
-            row["design"],
-            row["backend"],
-            f"{row['usage']:g} %",
-            *(f"{row['structures'][name]:,.2f}" if name in row["structures"] else "" for name in names),
-            f"{sum(row['structures'].values()):,.2f}",
-            f"{sum(row['structures'].values()) * MIB / _live(row):,.2f}" if _live(row) else "",
+    names = [name for row in rows for name, mib in row["structures"].items() if mib]
+    found = []
+    for row in rows:
+        total, live = float(sum(row["structures"].values())), _live(row)
+        found.append(
+            {
+                "backend": row["backend"],
+                "design": row["design"],
+                "usage": f"{row['usage']:g} %",
+                **{name: _mib(row, name) for name in dict.fromkeys(names)},
+                "total": total,
+                "bytes a slot in use": total * MIB / live if live else None,
+            }
         )
-        for row in rows
-    ]
-    columns = ("design", "backend", "usage", *names, "total", "bytes a slot in use")
     slots = f"{rows[0]['slots']:,} slots" if rows else "no rows"
-    return html_table(columns, cells, f"Metadata in MiB by structure, {slots}")
+    return table(found, f"Metadata in MiB by structure, {slots}")
+
+
+def _mib(row: Row, name: str) -> float | None:
+    return float(row["structures"][name]) if name in row["structures"] else None
+
+
+def text_twin(rows: Iterable[Row]) -> str:
+    """Return the chart as an HTML table; see `ledger_table`."""
+    return ledger_table(rows).html()
 
 
 def show_code() -> str:

@@ -25,16 +25,25 @@ from vswaplab.figures.chart import (
     chart_layout,
     gutter,
     heading,
-    html_table,
     panel_axes,
     panels,
 )
 from vswaplab.figures.palette import Theme, theme_named
+from vswaplab.figures.tables import Table, table
 from vswaplab.units import PAGE_SIZE, format_size
 from vswaplab.workloads.kernel_tables import design_of
 from vswaplab.workloads.swapoff_kernel import kernel_swapoffs
 
-__all__ = ["alt_text", "kernel_rows", "show_code", "slope", "swapoff_chart", "swapoff_traces", "text_twin"]
+__all__ = [
+    "alt_text",
+    "kernel_rows",
+    "show_code",
+    "slope",
+    "swapoff_chart",
+    "swapoff_tables",
+    "swapoff_traces",
+    "text_twin",
+]
 
 Row = Mapping[str, Any]
 MAPPED, SWAPPED = "mapped_ptes", "swapped_pages"
@@ -336,18 +345,17 @@ def alt_text(rows: Iterable[Row], kernels: Iterable[Row] = ()) -> str:
     return " ".join(said)
 
 
+def swapoff_tables(rows: Iterable[Row], kernels: Iterable[Row] = ()) -> list[Table]:
+    """Return the chart as tables: the model's counts, then those of the kernels if there are any."""
+    columns = ("design", SWAPPED, MAPPED, "ptes_visited", "pages_read")
+    model = [{**{name: row[name] for name in columns}, "milliseconds": f"{1000 * row['seconds']:,.2f}"} for row in rows]
+    counted = [{name: row[name] for name in ("design", SWAPPED, MAPPED, "instructions")} for row in kernels]
+    return [table(model, "swapoff in the model"), *([table(counted, "swapoff in real kernels")] if counted else [])]
+
+
 def text_twin(rows: Iterable[Row], kernels: Iterable[Row] = ()) -> str:
-    """Return the chart as HTML tables: the model's counts, then those of the kernels."""
-    columns = (MAPPED, SWAPPED, "ptes_visited", "pages_read", "seconds")
-    model = [
-        (row["design"], *(f"{row[name]:,.4g}" if name == "seconds" else f"{row[name]:,}" for name in columns))
-        for row in rows
-    ]
-    tables = html_table(("design", *columns), model, "swapoff in the model")
-    counted = [(row["design"], *(f"{row[name]:,}" for name in (MAPPED, SWAPPED, "instructions"))) for row in kernels]
-    if counted:
-        tables += html_table(("design", MAPPED, SWAPPED, "instructions"), counted, "swapoff in real kernels")
-    return tables
+    """Return the chart as HTML tables; see `swapoff_tables`."""
+    return "".join(found.html() for found in swapoff_tables(rows, kernels))
 
 
 def show_code() -> str:
