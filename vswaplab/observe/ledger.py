@@ -145,7 +145,10 @@ def xarray_nodes(indexes: Iterable[int] | _I64) -> int:
 
 
 def _used_clusters(si: SwapFile) -> _I64:
-    """Return the physical clusters in which a slot is allocated, in order: those that have a table."""
+    """Return the physical clusters in which a slot is allocated, in order: those that have a table.
+
+    One with bad slots is never quite empty, so the model keeps its page once it was used; it is not counted here.
+    """
     clusters = si.lists.used_clusters()
     words = si.allocated.rows.reshape(-1, SWAPFILE_CLUSTER // 64)
     used: _I64 = clusters[words[clusters].any(axis=1)]
