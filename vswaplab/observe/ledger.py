@@ -40,7 +40,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vswaplab.backends.swap_cluster import SWAPFILE_CLUSTER, SWAPFILE_CLUSTER_SHIFT
-from vswaplab.entry import VSWAP_CLUSTER_SHIFT, VSWAP_CLUSTER_SIZE
+from vswaplab.entry import VSWAP_CLUSTER_MASK, VSWAP_CLUSTER_SHIFT, VSWAP_CLUSTER_SIZE
 from vswaplab.errors import InvalidArgument
 from vswaplab.legacy.zswap_tree import XA_CHUNK_SHIFT, XA_NODE_DTYPE, XARRAY_DTYPE
 from vswaplab.observe.ledger_model import AS_ALLOCATED, AS_POSTED, MODES, Ledger, Line, line_of
@@ -76,6 +76,7 @@ XARRAY_NODE_BYTES = XA_NODE_DTYPE.itemsize
 ZSWAP_ENTRY_BYTES = 56
 """``struct zswap_entry``, by its fields [INFERRED]."""
 
+_ALL_SLOTS = (1 << VSWAP_CLUSTER_SIZE) - 1
 _I64 = npt.NDArray[np.int64]
 
 
@@ -109,8 +110,10 @@ def measure(swap: Any, mode: str = AS_POSTED) -> Ledger:
 def resident_bytes(swap: Any) -> dict[str, int]:
     """Return the memory that the operating system has given to the arrays behind the ledger, by structure.
 
-    An independent check: the descriptors of the virtual layer take 12,288 bytes a live cluster, no more and no less.
-    Static arrays count only where they were written, since memory comes page by page. See `Arena.resident_bytes`.
+    An independent check: descriptors take 12,288 bytes for each live cluster that was ever full, and never more for any.
+    Memory comes page by page where something is written: so the last cluster of a dense layout may take one or two of
+    its three pages, and static arrays what was written of them, where the kernel allocates both whole. Measuring gives
+    no memory to anything. See `Arena.resident_bytes`.
     """
     if swap.design == "virtual":
         found = {"swp_desc": swap.desc.resident_bytes()}
@@ -149,10 +152,14 @@ def _used_clusters(si: SwapFile) -> _I64:
 
     One with bad slots is never quite empty, so the model keeps its page once it was used; it is not counted here.
     """
-    clusters = si.lists.used_clusters()
-    words = si.allocated.rows.reshape(-1, SWAPFILE_CLUSTER // 64)
-    used: _I64 = clusters[words[clusters].any(axis=1)]
-    return used
+    lists = si.lists
+    clusters = lists.used_clusters()
+    taken = lists.count_arena.rows[clusters].astype(np.int64)
+    # A cluster counts the slots that can never be had as taken.
+    held = np.array(lists.never_free, np.int64)
+    bad = si.bad_map.rows.reshape(-1, SWAPFILE_CLUSTER // 64)[held]
+    taken[np.searchsorted(clusters, held)] -= np.bitwise_count(bad).sum(axis=1, dtype=np.int64)
+    return clusters[taken > 0]
 
 
 def _runs(clusters: _I64, shift: int) -> Iterator[slice]:
@@ -174,18 +181,31 @@ def _live(swap: Any) -> int:
 
 
 def _set_bits(si: SwapFile) -> int:
-    words = si.allocated.rows.reshape(-1, SWAPFILE_CLUSTER // 64)[si.lists.used_clusters()]
+    words = si.allocated.rows.reshape(-1, SWAPFILE_CLUSTER // 64)[_used_clusters(si)]
     return int(np.bitwise_count(words).sum(dtype=np.int64))
 
 
 def _zswap_entries(swap: Any) -> int:
     if swap.design == "legacy":
         return sum(len(info.zswap_tree) for info in swap.info.values())
+    return sum(int(np.count_nonzero(flags & TYPE_MASK == TYPE_ZSWAP)) for flags in _flags_in_use(swap))
+
+
+def _flags_in_use(swap: Any) -> Iterator[npt.NDArray[np.uint16]]:
+    """Yield the flags of descriptors in use: of full clusters side by side, of others one by one.
+
+    Nothing else is read: a page of descriptors that was never written would get memory by being looked at.
+    """
     flags = swap.desc.rows["flags"]
-    ids = np.array(sorted(swap.clusters), np.int64)
-    return sum(
-        int(np.count_nonzero(flags[where] & TYPE_MASK == TYPE_ZSWAP)) for where in _runs(ids, VSWAP_CLUSTER_SHIFT)
-    )
+    clusters = [swap.clusters[each] for each in sorted(swap.clusters)]
+    full = np.array([each.id for each in clusters if each.bitmap == _ALL_SLOTS], np.int64)
+    for where in _runs(full, VSWAP_CLUSTER_SHIFT):
+        yield flags[where]
+    rest = [each for each in clusters if each.bitmap != _ALL_SLOTS]
+    packed = b"".join(each.bitmap.to_bytes(VSWAP_CLUSTER_SIZE // 8, "little") for each in rest)
+    index = np.flatnonzero(np.unpackbits(np.frombuffer(packed, np.uint8), bitorder="little"))
+    bases = np.array([each.id << VSWAP_CLUSTER_SHIFT for each in rest], np.int64)
+    yield flags[bases[index >> VSWAP_CLUSTER_SHIFT] + (index & VSWAP_CLUSTER_MASK)]
 
 
 # -- lines -------------------------------------------------------------------------------------------------------
