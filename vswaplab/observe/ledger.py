@@ -110,7 +110,7 @@ def measure(swap: Any, mode: str = AS_POSTED) -> Ledger:
 def resident_bytes(swap: Any) -> dict[str, int]:
     """Return the memory that the operating system has given to the arrays behind the ledger, by structure.
 
-    An independent check: descriptors take 12,288 bytes for each live cluster that was ever full, and never more for any.
+    An independent check: descriptors take 12,288 bytes for each live cluster that was ever full, never more for any.
     Memory comes page by page where something is written: so the last cluster of a dense layout may take one or two of
     its three pages, and static arrays what was written of them, where the kernel allocates both whole. Measuring gives
     no memory to anything. See `Arena.resident_bytes`.
