@@ -300,6 +300,7 @@ def test_whatever_was_done_the_ledger_follows_the_entries(
     n, clusters = len(entries), len(set((entries >> 9).tolist()))
     posted, allocated = measure(population.swap), measure(population.swap, AS_ALLOCATED)
     assert posted.live == allocated.live == n
+    assert posted.apart["zswap_entry"].units == (n if backend == "zswap" else 0)
     dynamic = {
         ("virtual", "zswap"): 24 * n + n / 8,
         ("virtual", "disk"): 24 * n + n / 8 + 8 * n,

@@ -49,8 +49,11 @@ def test_one_growing_structure_gives_what_separate_ones_give(design: str, backen
     together = rows_of(design, backend, SLOTS, usages, AS_POSTED, layout, seed=3)
     assert [row.usage for row in together] == list(usages)
     for row in together:
-        alone = measure(build(design, SLOTS, backend, row.usage, layout, seed=3))
-        assert row.ledger == alone
+        swap = build(design, SLOTS, backend, row.usage, layout, seed=3)
+        assert row.ledger == measure(swap)
+        if row.counterpart is not None:  # the layout too is the same, but for an empty cluster that a CPU has cached
+            more = {"virtual": 12288 + 112 + 576, "legacy": 0}[design]
+            assert abs(row.counterpart.total_bytes - measure(swap, AS_ALLOCATED).total_bytes) <= more
 
 
 @pytest.mark.parametrize("design", ["virtual", "legacy"])

@@ -38,6 +38,19 @@ def test_one_entry_decides_at_the_crossover(backend: Backend) -> None:
     assert (found.virtual_bytes, found.legacy_bytes) == (costs["virtual"], costs["legacy"])
 
 
+@pytest.mark.parametrize(("backend", "slots"), [("zswap", 392), ("disk", 224)])
+def test_equal_costs_are_below_the_crossover(backend: Backend, slots: int) -> None:
+    """These sizes have a usage at which both designs cost the same to the byte: there virtual does not cost more."""
+    found = crossover(backend, slots)
+    assert found.live is not None
+    costs = set()
+    for design in ("virtual", "legacy"):
+        population = Population(design, slots, backend)
+        population.resize(found.live - 1)
+        costs.add(measure(population.swap).total_bytes)
+    assert len(costs) == 1
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_crossover_as_allocated_is_exact_to_a_cluster(backend: Backend) -> None:
     """With tree nodes counted, the crossover of zswap moves to about 45 % (section 1.3 of docs/facts.md: 44.8 %)."""
@@ -66,6 +79,12 @@ def test_claim_of_40_percent_fails_and_says_from_where_on(backend: Backend) -> N
     assert "at 40 % the virtual design costs" in less.finding
     assert below.holds
     assert below.claim == "less than 1 % of the swapfile"
+
+
+def test_what_scattered_entries_cost_at_40_percent_is_not_compared_with_a_dense_crossover() -> None:
+    rows = [row for name in ("legacy", "virtual") for row in rows_of(name, "zswap", 4096, (40,), layout="sparse")]
+    less = check_claims(rows, [crossover("zswap", 4096)])[0]
+    assert "at 40 %" not in less.finding
 
 
 def test_claim_of_one_percent_fails_for_the_descriptors_of_both_rfcs() -> None:

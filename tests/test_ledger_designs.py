@@ -111,6 +111,11 @@ def test_a_backend_that_a_design_does_not_have_is_refused() -> None:
         formula_rows("ghost-plain", "zswap", 512, [100])
 
 
+def test_a_cluster_that_is_begun_counts_whole() -> None:
+    costs = [row.ledger.total_bytes for row in formula_rows("v3", "zswap", 1024, (0, 0.1, 50, 50.1, 100))]
+    assert costs == [0, 16384, 16384, 2 * 16384, 2 * 16384]
+
+
 @pytest.mark.parametrize(("layout", "share"), [("dense", 0.5), ("random", 1.0), ("sparse", 0.5)])
 def test_scattered_entries_use_the_clusters_that_a_built_design_has(layout: str, share: float) -> None:
     slots = 1 << 15
