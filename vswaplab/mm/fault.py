@@ -12,7 +12,7 @@ from vswaplab.entry import PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_WRITE, pte_
 from vswaplab.errors import Exists, InvalidArgument, NoMemory, NotFound
 from vswaplab.events import Event
 from vswaplab.mm.folio import Folio
-from vswaplab.mm.process import Process, Region
+from vswaplab.mm.process import Mapper, Process, Region
 from vswaplab.mm.swapin import SwapIn
 from vswaplab.units import PAGE_SHIFT, SWAP_NR_ORDERS
 
@@ -35,6 +35,8 @@ class Faults(SwapIn):
             raise InvalidArgument(
                 f"Address {vpn << PAGE_SHIFT:#x} is not mapped in process {process.pid}; mmap it first."
             )
+        if write and not vma.anon:
+            process.mm.mark_anon(vma)
         self._run_on(process.cpu)
         table = process.mm.page_table
         self._count_fault(process, vpn, table.get(vpn), write)
@@ -76,7 +78,7 @@ class Faults(SwapIn):
 
     # -- first touch ---------------------------------------------------------------------------------------------
 
-    def _do_anonymous_page(self, process: Process, vma: Region, vpn: int, write: bool) -> None:
+    def _do_anonymous_page(self, process: Mapper, vma: Region, vpn: int, write: bool) -> None:
         if not write:
             self._map_page(process, vpn, self.zero_folio, 0, _READ)
             return
@@ -88,7 +90,7 @@ class Faults(SwapIn):
         folio.refcount -= 1
         self._lru_add(folio)
 
-    def _alloc_anon_folio(self, process: Process, vma: Region, vpn: int) -> Folio:
+    def _alloc_anon_folio(self, process: Mapper, vma: Region, vpn: int) -> Folio:
         """Allocate for a write to empty memory: of the region's order if the aligned range is empty, else one page."""
         if vma.order:
             nr = 1 << vma.order
@@ -107,7 +109,7 @@ class Faults(SwapIn):
 
     # -- a page that is out --------------------------------------------------------------------------------------
 
-    def _do_swap_page(self, process: Process, vma: Region, vpn: int, entry: int) -> None:
+    def _do_swap_page(self, process: Mapper, vma: Region, vpn: int, entry: int) -> None:
         folio = self._cached_folio(entry)
         if folio is None:
             try:
@@ -121,7 +123,7 @@ class Faults(SwapIn):
         self._map_swapped(process, vma, vpn, folio, entry)
         folio.locked = False
 
-    def _map_swapped(self, process: Process, vma: Region, vpn: int, folio: Folio, entry: int) -> None:
+    def _map_swapped(self, process: Mapper, vma: Region, vpn: int, folio: Folio, entry: int) -> None:
         """Map a locked folio of the swap cache: all its pages at once where the PTEs allow it, else the one asked
         for.
         """
@@ -144,7 +146,7 @@ class Faults(SwapIn):
             return False
         return not folio.in_swapcache or self.swap.swp_swapcount(folio.swap + index) == 0
 
-    def _do_wp_page(self, process: Process, vpn: int, pte: int) -> None:
+    def _do_wp_page(self, process: Mapper, vpn: int, pte: int) -> None:
         frame = pte_to_frame(pte)
         folio = self.frames[frame]
         index = frame - folio.pfn

@@ -9,8 +9,11 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from vswaplab.entry import PTE_PRESENT, PTE_WRITE, pte_to_entry, pte_to_frame
 from vswaplab.errors import InvariantError, NotFound, hold
+from vswaplab.mm.page_table import maps_frame
 from vswaplab.units import ZERO_PAGE
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from vswaplab.mm.folio import Folio
     from vswaplab.mm.machine import Machine
     from vswaplab.mm.memcg import Memcg
-    from vswaplab.mm.process import Process
+    from vswaplab.mm.process import Mapper
 
 __all__ = ["check_machine"]
 
@@ -34,16 +37,23 @@ def check_machine(machine: Machine) -> None:
     for pid, process in machine.processes.items():
         hold(process.alive and process.pid == pid, "process-lives", repr(process))
         _check_page_table(machine, process, holders, maps)
+        swapped = process.mm.swap_pages > 0
+        hold(process.mm.on_mmlist or not swapped, "swapped-mm-is-listed", f"{process!r} is not on the mmlist")
+    for file in machine.shmem_files.values():
+        _check_page_table(machine, file, holders, maps)
+        listed = file in machine.shmem_swaplist
+        hold(listed or not file.swapped_pages, "swapped-file-is-listed", f"{file!r} is not on the shmem swap list")
     _check_entries(machine, holders)
     _check_frames(machine, maps)
     _check_accounts(machine)
 
 
-def _check_page_table(machine: Machine, process: Process, holders: Counter[int], maps: Counter[int]) -> None:
+def _check_page_table(machine: Machine, process: Mapper, holders: Counter[int], maps: Counter[int]) -> None:
     table = process.mm.page_table
     _check_tables(process)
     where = f"PTE of page {{:#x}} of process {process.pid}"
-    for vpn, pte in table.walk():
+    _check_zero_pages(machine, process)
+    for vpn, pte in table.walk(leave_out=machine.zero_folio.pfn):
         hold(process.mm.find(vpn) is not None, "pte-within-a-region", where, vpn)
         if not pte & PTE_PRESENT:
             holders[pte_to_entry(pte)] += 1
@@ -62,7 +72,19 @@ def _check_page_table(machine: Machine, process: Process, holders: Counter[int],
             hold(ours, "writable-pte-is-alone", where + " may write {!r}", vpn, folio)
 
 
-def _check_tables(process: Process) -> None:
+def _check_zero_pages(machine: Machine, process: Mapper) -> None:
+    """PTEs of the zero page lie within regions and are write-protected; its rmap does not list them."""
+    for base, ptes in process.mm.page_table.leaves():
+        zero = np.flatnonzero(maps_frame(ptes, machine.zero_folio.pfn))
+        if len(zero):
+            detail = f"process {process.pid} may write the zero page near {base:#x}"
+            hold(not (ptes[zero] & np.uint64(PTE_WRITE)).any(), "writable-pte-is-alone", detail)
+            ends = (int(base + zero[0]), int(base + zero[-1]))
+            within = all(process.mm.find(vpn) is not None for vpn in ends)
+            hold(within, "pte-within-a-region", f"process {process.pid} maps the zero page in {ends}")
+
+
+def _check_tables(process: Mapper) -> None:
     """Each table holds something, and `nr_tables` is their number."""
     table = process.mm.page_table
     leaves = [base for base, ptes in table.leaves() if ptes.any()]

@@ -31,9 +31,9 @@ from vswaplab.events import Event
 from vswaplab.legacy.space import LegacySwap
 from vswaplab.mm.alloc import MAX_IDLE_ROUNDS
 from vswaplab.mm.invariants import check_machine
-from vswaplab.mm.mappings import Mappings
 from vswaplab.mm.memcg import Limit, Memcg, MemcgTable
 from vswaplab.mm.process import Process
+from vswaplab.mm.unuse import Unuse
 from vswaplab.observe.ledger import AS_POSTED, Ledger, take_ledger
 from vswaplab.observe.procfs import debugfs, procfs
 from vswaplab.observe.snapshot import Snapshot, take_snapshot
@@ -60,7 +60,7 @@ MIN_RAM_PAGES = 4
 """Less can't hold a page, its copy and a compressed one."""
 
 
-class Machine(Mappings):
+class Machine(Unuse):
     """A machine of `ram` bytes (number or text like "16M") and `cpus` CPUs, with `design` of swap.
 
     `zswap`: parameters that differ from `ZSWAP_DEFAULTS`, or None for no zswap. `seed`: for whoever generates work
@@ -91,7 +91,7 @@ class Machine(Mappings):
         if unknown:
             raise InvalidArgument(f"zswap has no parameter {min(unknown)!r}; it has {', '.join(ZSWAP_DEFAULTS)}.")
         memcgs = MemcgTable()
-        record = (Trace() if trace is True else Trace(capacity=trace)) if trace else None
+        record = (Trace(design=design) if trace is True else Trace(trace, design)) if trace else None
         pool = Zswap(ram_pages, **{**ZSWAP_DEFAULTS, **zswap}) if zswap is not None else None
         swap = make(devices=SwapDevices(cpus=cpus), zswap=pool, memcgs=memcgs, cpus=cpus, recorder=record)
         super().__init__(ram_pages, swap, memcgs, record)

@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-from vswaplab.entry import PTE_PRESENT, PTE_WRITE, entry_to_pte, pte_to_entry, pte_to_frame
+import numpy as np
+import numpy.typing as npt
+
+from vswaplab.entry import PTE_PRESENT, PTE_WRITE, entry_to_pte, frame_to_pte, pte_to_entry, pte_to_frame
 from vswaplab.errors import InvalidArgument, SwapError
 from vswaplab.events import Event
 from vswaplab.mm.fault import Faults
 from vswaplab.mm.folio import Folio
 from vswaplab.mm.memcg import Memcg
-from vswaplab.mm.process import Process
+from vswaplab.mm.process import Mapper, Process, Region
 from vswaplab.units import PAGE_SHIFT
 
 if TYPE_CHECKING:
@@ -84,12 +87,17 @@ class Mappings(Faults):
             self._zap_range(process, region.vpn, region.end_vpn)
         process.mm.vmas = []
         process.alive = False
+        if process.mm.on_mmlist:
+            self._mmlist.remove(process)
         if self.record is not None:
             self.record(Event.EXIT, pid=process.pid)
 
-    def _zap_range(self, process: Process, start: int, end: int) -> None:
+    def _zap_range(self, process: Mapper, start: int, end: int) -> None:
         """Empty the PTEs of a range, and drop what each refers to."""
         table = process.mm.page_table
+        for vpns in table.clear_frame(start, end, self.zero_folio.pfn):
+            if self.record is not None:
+                self.record.many(Event.PTE_CLEAR, len(vpns), pid=process.pid, vpn=vpns)
         for vpn, what, nr in _runs(table.walk(start, end)):
             for i in range(nr or 1):
                 table.set(vpn + i, 0)
@@ -113,9 +121,13 @@ class Mappings(Faults):
         child = self._spawn(parent.name if name is None else name, parent.memcg, parent.cpu, parent.pid)
         child.mm.vmas = list(parent.mm.vmas)
         try:
-            for vpn, what, nr in _runs(parent.mm.page_table.walk()):
+            zero = self.zero_folio.pfn
+            for vpns in child.mm.page_table.copy_frame(parent.mm.page_table, zero):
+                self._trace_zero_pages(child, vpns)
+            for vpn, what, nr in _runs(parent.mm.page_table.walk(leave_out=zero)):
                 if nr:
                     self._share_entries(child, vpn, what, nr)
+                    self._add_to_mmlist(child, behind=parent)
                 else:
                     self._share_page(parent, child, vpn, what)
         except SwapError:
@@ -125,6 +137,18 @@ class Mappings(Faults):
         self.processes[child.pid] = child
         self._settle()
         return child
+
+    def populate_range(self, process: Process, region: Region) -> None:
+        """Map the zero page wherever a region is empty; InvalidArgument if it is not mapped as one piece."""
+        vma = process.mm.find(region.vpn)
+        if vma is None or region.end_vpn > vma.end_vpn:
+            raise InvalidArgument(f"{region!r} is not mapped in process {process.pid}; mmap it first.")
+        for vpns in process.mm.page_table.fill(region.vpn, region.pages, frame_to_pte(self.zero_folio.pfn, False)):
+            self._trace_zero_pages(process, vpns)
+
+    def _trace_zero_pages(self, process: Process, vpns: npt.NDArray[np.int64]) -> None:
+        if self.record is not None:
+            self.record.many(Event.PTE_MAP, len(vpns), pid=process.pid, vpn=vpns, value=self.zero_folio.pfn)
 
     def _share_entries(self, child: Process, vpn: int, entry: int, nr: int) -> None:
         self.swap.swap_duplicate_nr(entry, nr)

@@ -7,6 +7,7 @@ cache on its own are taken from its `released` list.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from typing import TYPE_CHECKING, cast
 
 from vswaplab.entry import Backing, pte_to_entry
@@ -19,7 +20,8 @@ from vswaplab.units import PAGE_SHIFT
 if TYPE_CHECKING:
     from vswaplab.backends.swapfile import SwapDevices
     from vswaplab.backends.zswap import Zswap
-    from vswaplab.mm.process import Process
+    from vswaplab.mm.process import Mapper, Process
+    from vswaplab.mm.shmem import ShmemFile
 
 __all__ = ["Memory"]
 
@@ -36,10 +38,18 @@ class Memory:
         self.record = record
         self.processes: dict[int, Process] = {}
         """Live processes by pid."""
+        self.shmem_files: dict[int, ShmemFile] = {}
+        """tmpfs files by number; the numbers are of the same series as pids."""
+        self.mappers = ChainMap[int, "Mapper"](self.processes, self.shmem_files)  # type: ignore[arg-type]
+        """Whatever maps pages or holds swap entries: processes and tmpfs files."""
         self.frames: dict[int, Folio] = {}
         """The folio of every page frame in use; a large folio is there once for each of its frames."""
         self.folio_pages = 0
         """Pages in folios, the zero page not counted."""
+        self._mmlist: list[Process] = []
+        """Processes whose page tables ever held a swap entry; new ones come first."""
+        self.shmem_swaplist: list[ShmemFile] = []
+        """tmpfs files with pages that are out; new ones come first."""
         self._buddy = BuddyAllocator()
         self.zero_folio = Folio(self._buddy.alloc(0), 0, None)
         """The page that all reads of untouched memory share. Charged to nobody, on no LRU, never written or freed."""
@@ -67,6 +77,11 @@ class Memory:
         """Pages of folios and of the compressed pool."""
         zswap = self.swap.zswap
         return self.folio_pages + (zswap.pool_pages if zswap is not None else 0)
+
+    @property
+    def shmem_pages(self) -> int:
+        """Pages of tmpfs files in memory (NR_SHMEM)."""
+        return sum(file.present_pages for file in self.shmem_files.values())
 
     @property
     def free_pages(self) -> int:
@@ -144,7 +159,7 @@ class Memory:
 
     # -- the page rmap -------------------------------------------------------------------------------------------
 
-    def _map_page(self, process: Process, vpn: int, folio: Folio, index: int, flags: int) -> None:
+    def _map_page(self, process: Mapper, vpn: int, folio: Folio, index: int, flags: int) -> None:
         """Let a PTE map page `index` of a folio, `flags` being the low bits; what it held before is the caller's."""
         table = process.mm.page_table
         if self.record is not None:
@@ -152,13 +167,36 @@ class Memory:
             entry = pte_to_entry(was) if was and not was & 1 else 0
             self.record(Event.PTE_MAP, entry, pid=process.pid, vpn=vpn, value=folio.pfn + index)
         table.set(vpn, folio.pfn + index << PAGE_SHIFT | flags)
+        if folio is self.zero_folio:  # special: nobody ever has to find its PTEs
+            return
         folio.mapped[process.pid, vpn] = index
         folio.refcount += 1
 
-    def _unmap_page(self, process: Process, vpn: int, folio: Folio) -> None:
+    def _unmap_page(self, process: Mapper, vpn: int, folio: Folio) -> None:
         """A PTE is about to map something else, or nothing: take it out of the page rmap."""
+        if folio is self.zero_folio:
+            return
         del folio.mapped[process.pid, vpn]
         folio.refcount -= 1
+
+    # -- who holds swap entries ----------------------------------------------------------------------------------
+
+    def _hold_entry(self, pid: int, entry: int) -> None:
+        """A page goes out: a process's PTE, or the index of a tmpfs file, holds its entry from now on."""
+        file = self.shmem_files.get(pid)
+        if file is not None:
+            self.swap.swap_shmem_alloc(entry, 1)
+            if file not in self.shmem_swaplist:
+                self.shmem_swaplist.insert(0, file)
+            return
+        self.swap.swap_duplicate_nr(entry, 1)
+        self._add_to_mmlist(self.processes[pid])
+
+    def _add_to_mmlist(self, process: Process, behind: Process | None = None) -> None:
+        """Put a process on the list of those that ever held a swap entry: first, or right behind its parent [S14]."""
+        if not process.mm.on_mmlist:
+            process.mm.on_mmlist = True
+            self._mmlist.insert(0 if behind is None else self._mmlist.index(behind) + 1, process)
 
     # -- what the swap layer says --------------------------------------------------------------------------------
 

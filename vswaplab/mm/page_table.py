@@ -19,12 +19,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
-from vswaplab.entry import U64
+from vswaplab.entry import PTE_PRESENT, U64
 from vswaplab.errors import InvalidArgument
 from vswaplab.units import PAGE_SHIFT
 
-__all__ = ["PTRS_PER_TABLE", "TABLE_SHIFT", "VPN_BITS", "PageTable"]
+__all__ = ["PTRS_PER_TABLE", "TABLE_SHIFT", "VPN_BITS", "PageTable", "maps_frame"]
 
 TABLE_SHIFT = 9
 PTRS_PER_TABLE = 1 << TABLE_SHIFT
@@ -33,6 +34,13 @@ _MASK = PTRS_PER_TABLE - 1
 _LEVELS = 4
 VPN_BITS = _LEVELS * TABLE_SHIFT
 """Bits of a virtual page number: 48-bit addresses less the 12 bits within a page."""
+
+
+def maps_frame(ptes: U64, frame: int) -> npt.NDArray[np.bool_]:
+    """Tell for each of an array of PTEs whether it maps a frame."""
+    present, frames = ptes & np.uint64(PTE_PRESENT), ptes >> np.uint64(PAGE_SHIFT)
+    found: npt.NDArray[np.bool_] = (present != 0) & (frames == np.uint64(frame))
+    return found
 
 
 class _Upper:
@@ -63,6 +71,8 @@ class PageTable:
         self._last: tuple[int, _Leaf] | None = None
         self.nr_tables = 1
         """Tables of all levels, the root included; each is a page of memory in a real kernel."""
+        self.tables_visited = 0
+        """Tables of all levels that walks over ranges have looked into so far."""
 
     def get(self, vpn: int) -> int:
         """Return the PTE of a page, 0 if there is none."""
@@ -99,21 +109,64 @@ class PageTable:
             out[first - vpn : end - vpn] = ptes[first - base : end - base]
         return out
 
-    def walk(self, start: int = 0, end: int = 1 << VPN_BITS) -> Iterator[tuple[int, int]]:
+    def walk(self, start: int = 0, end: int = 1 << VPN_BITS, leave_out: int | None = None) -> Iterator[tuple[int, int]]:
         """Yield (virtual page number, PTE) of every PTE that is not empty, in address order.
 
-        The PTEs of a leaf are read when the walk gets to it: the loop may change those it was given.
+        The PTEs of a leaf are read when the walk gets to it: the loop may change those it was given. PTEs that map the
+        frame `leave_out` are passed over.
         """
         for base, ptes in self.leaves(start, end):
             first, stop = max(base, start) - base, min(base + PTRS_PER_TABLE, end) - base
             held = first + np.flatnonzero(ptes[first:stop])
+            if leave_out is not None:
+                held = held[~maps_frame(ptes[held], leave_out)]
             yield from zip((held + base).tolist(), ptes[held].tolist(), strict=True)
+
+    def fill(self, vpn: int, nr: int, pte: int) -> Iterator[npt.NDArray[np.int64]]:
+        """Set those of `nr` PTEs from `vpn` on that are empty; yield their page numbers, a leaf at a time (int64)."""
+        at = vpn
+        while at < vpn + nr:
+            leaf, first = self._make(at), at & _MASK
+            stop = min(PTRS_PER_TABLE, first + vpn + nr - at)
+            empty = first + np.flatnonzero(leaf.ptes[first:stop] == 0)
+            leaf.ptes[empty] = pte
+            leaf.used += len(empty)
+            if len(empty):
+                yield empty + (at - first)
+            at += stop - first
+
+    def clear_frame(self, start: int, end: int, frame: int) -> Iterator[npt.NDArray[np.int64]]:
+        """Empty the PTEs of a range that map a frame; yield their page numbers, a leaf at a time (int64)."""
+        for base, ptes in list(self.leaves(start, end)):
+            first, stop = max(base, start) - base, min(base + PTRS_PER_TABLE, end) - base
+            found = first + np.flatnonzero(maps_frame(ptes[first:stop], frame))
+            if not len(found):
+                continue
+            leaf = self._find(base)
+            assert leaf is not None
+            ptes[found] = 0
+            leaf.used -= len(found)
+            if not leaf.used:
+                self._drop(base)
+            yield found + base
+
+    def copy_frame(self, other: PageTable, frame: int) -> Iterator[npt.NDArray[np.int64]]:
+        """Copy the PTEs of another table that map a frame; yield their page numbers, a leaf at a time (int64)."""
+        for base, ptes in other.leaves():
+            found = np.flatnonzero(maps_frame(ptes, frame))
+            if not len(found):
+                continue
+            leaf = self._make(base)
+            leaf.used += len(found) - int(np.count_nonzero(leaf.ptes[found]))
+            leaf.ptes[found] = ptes[found]
+            yield found + base
 
     def leaves(self, start: int = 0, end: int = 1 << VPN_BITS) -> Iterator[tuple[int, U64]]:
         """Yield (first virtual page number, the 512 PTEs themselves) of each leaf that overlaps the range, in order."""
         yield from self._leaves(self._root, _LEVELS - 1, 0, start, end)
 
     def _leaves(self, table: _Upper, level: int, base: int, start: int, end: int) -> Iterator[tuple[int, U64]]:
+        self.tables_visited += 1
         shift = level * TABLE_SHIFT
         first, stop = start - base >> shift, -(-(end - base) >> shift)
         for index in sorted(table.slots):
@@ -121,6 +174,7 @@ class PageTable:
                 continue
             below = table.slots[index]
             if isinstance(below, _Leaf):
+                self.tables_visited += 1
                 yield base + (index << shift), below.ptes
             else:
                 yield from self._leaves(below, level - 1, base + (index << shift), start, end)

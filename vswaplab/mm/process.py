@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vswaplab.mm.machine import Machine
     from vswaplab.mm.memcg import Memcg
 
-__all__ = ["MMAP_BASE", "TASK_SIZE", "AddressSpace", "Process", "Pte", "Region"]
+__all__ = ["MMAP_BASE", "TASK_SIZE", "AddressSpace", "Mapper", "Process", "Pte", "Region"]
 
 MMAP_BASE = 0x1000_0000_0000
 """Where `mmap` starts to look for room; it goes up from there, lowest address first."""
@@ -49,6 +49,8 @@ class Region:
     start: int
     length: int
     order: int = 0
+    anon: bool = field(default=False, compare=False)
+    """Whether any page of it was ever written (the kernel's anon_vma): only then can it hold a swap entry."""
 
     @property
     def end(self) -> int:
@@ -110,12 +112,33 @@ class Pte:
         return cls(True, None, pte_to_frame(pte), *flags)
 
 
+class Mapper(Protocol):
+    """Whatever has a table of pages and swap entries: a process, or a tmpfs file with its index."""
+
+    @property
+    def pid(self) -> int:
+        """Its number, one series for processes and files."""
+        ...
+
+    @property
+    def memcg(self) -> Memcg:
+        """Who pays for its pages."""
+        ...
+
+    @property
+    def mm(self) -> AddressSpace:
+        """Its pages."""
+        ...
+
+
 class AddressSpace:
     """Regions in order of address, and the page table. C type: ``struct mm_struct``."""
 
     def __init__(self) -> None:
         self.vmas: list[Region] = []
         self.page_table = PageTable()
+        self.on_mmlist = False
+        """Whether a PTE here ever held a swap entry, so that a swapoff that searches page tables searches these."""
 
     def find(self, vpn: int) -> Region | None:
         """Return the region that holds a page, or None. O(log regions)."""
@@ -155,11 +178,16 @@ class AddressSpace:
                 continue
             removed.append(Region(first, last - first, vma.order))
             if vma.start < first:
-                kept.append(Region(vma.start, first - vma.start, vma.order))
+                kept.append(replace(vma, length=first - vma.start))
             if last < vma.end:
-                kept.append(Region(last, vma.end - last, vma.order))
+                kept.append(replace(vma, start=last, length=vma.end - last))
         self.vmas = kept
         return removed
+
+    def mark_anon(self, vma: Region) -> None:
+        """Note that a page of a region is about to be written for the first time. O(log regions)."""
+        at = bisect_right(self.vmas, vma.vpn, key=lambda each: each.vpn) - 1
+        self.vmas[at] = replace(vma, anon=True)
 
     def _count(self, which: Callable[[npt.NDArray[np.uint64]], npt.NDArray[np.bool_]]) -> int:
         return sum(int(np.count_nonzero(which(ptes))) for _, ptes in self.page_table.leaves())
@@ -282,6 +310,14 @@ class Process:
             vpns = (np.atleast_1d(np.asarray(where, dtype=np.int64)) >> PAGE_SHIFT).tolist()
         for vpn in vpns:
             self._access(vpn, write)
+
+    def populate(self, region: Region) -> None:
+        """Map the shared zero page over whatever of a region is still empty, as reading all of it would (MAP_POPULATE).
+
+        At the speed of arrays and for the price of the page tables, 8 bytes a page: a mapping of any size to walk over.
+        """
+        self._require_alive()
+        self.machine.populate_range(self, region)
 
     def _access(self, vpn: int, write: bool) -> tuple[Folio, int]:
         """Do what the MMU does for one page; return its folio and where in the folio's bytes the page starts."""

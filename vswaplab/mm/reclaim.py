@@ -89,7 +89,7 @@ class Reclaim(Memory):
         """Count the PTEs through which the folio was accessed since the last look, and clear their accessed bits."""
         seen = 0
         for pid, vpn in folio.mapped:
-            table = self.processes[pid].mm.page_table
+            table = self.mappers[pid].mm.page_table
             pte = table.get(vpn)
             if pte & PTE_ACCESSED:
                 table.set(vpn, pte & ~PTE_ACCESSED)
@@ -157,14 +157,14 @@ class Reclaim(Memory):
     def _try_to_unmap(self, folio: Folio) -> None:
         """Replace each PTE that maps a folio of the swap cache by its entry; dirty bits move to the folio."""
         for (pid, vpn), index in list(folio.mapped.items()):
-            process = self.processes[pid]
-            table = process.mm.page_table
+            mapper = self.mappers[pid]
+            table = mapper.mm.page_table
             entry = folio.swap + index
-            self.swap.swap_duplicate_nr(entry, 1)
+            self._hold_entry(pid, entry)
             if table.get(vpn) & PTE_DIRTY:
                 folio.dirty = True
             table.set(vpn, entry_to_pte(entry))
-            self._unmap_page(process, vpn, folio)
+            self._unmap_page(mapper, vpn, folio)
             if self.record is not None:
                 self.record(Event.PTE_SWAP, entry, pid=pid, vpn=vpn)
 

@@ -13,7 +13,7 @@ from vswaplab.errors import Exists, NoMemory, NotFound, SwapError
 from vswaplab.mm.alloc import MAX_RECLAIM_RETRIES, Allocation
 from vswaplab.mm.folio import Folio
 from vswaplab.mm.memcg import Memcg
-from vswaplab.mm.process import Process, Region
+from vswaplab.mm.process import Mapper, Region
 
 __all__ = ["PAGE_CLUSTER", "SwapIn"]
 
@@ -57,7 +57,7 @@ class SwapIn(Allocation):
         self._lru_add(folio)
         return folio
 
-    def _swapin_folio(self, process: Process, vma: Region, vpn: int, entry: int) -> Folio:
+    def _swapin_folio(self, process: Mapper, vma: Region, vpn: int, entry: int) -> Folio:
         """Read the page of a swap PTE: as part of a large folio if that may be, else alone, then its neighbours."""
         folio = self._swapin_large(process, vma, vpn, entry) if vma.order else None
         if folio is not None:
@@ -86,7 +86,7 @@ class SwapIn(Allocation):
             folio.readahead = True
             memcg.count("swap_ra")
 
-    def _swapin_large(self, process: Process, vma: Region, vpn: int, entry: int) -> Folio | None:
+    def _swapin_large(self, process: Mapper, vma: Region, vpn: int, entry: int) -> Folio | None:
         """Read the aligned range around a page as one folio, or return None if it can't be had as one."""
         nr = 1 << vma.order
         first = vpn & ~(nr - 1)
@@ -111,7 +111,7 @@ class SwapIn(Allocation):
         return self._is_zero(start) or self._on_synchronous_device(start)
 
     @staticmethod
-    def _holds_entries(process: Process, vpn: int, entry: int, nr: int) -> bool:
+    def _holds_entries(process: Mapper, vpn: int, entry: int, nr: int) -> bool:
         """Whether `nr` PTEs from `vpn` on hold the entries from `entry` on, in order."""
         if entry <= 0:
             return False
