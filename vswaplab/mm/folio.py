@@ -44,6 +44,7 @@ class Folio:
         "readahead",
         "refcount",
         "referenced",
+        "shmem",
         "swap",
         "uptodate",
         "workingset",
@@ -74,6 +75,8 @@ class Folio:
         self.readahead = False
         """Read ahead of any fault, and no fault has found it yet."""
         self.on_lru = False
+        self.shmem = False
+        """A page of a tmpfs file, on the same lists, but not anonymous memory in the accounts."""
 
     def page(self, index: int) -> memoryview:
         """Return the bytes of page `index` of the folio, writable."""

@@ -139,10 +139,20 @@ class Mappings(Faults):
         return child
 
     def populate_range(self, process: Process, region: Region) -> None:
-        """Map the zero page wherever a region is empty; InvalidArgument if it is not mapped as one piece."""
+        """Map the zero page wherever a region is empty.
+
+        InvalidArgument if the region is not mapped as one piece, or has more pages than the trace may keep records: a
+        trace knows every PTE by itself, and has no array forms to keep it small.
+        """
         vma = process.mm.find(region.vpn)
         if vma is None or region.end_vpn > vma.end_vpn:
             raise InvalidArgument(f"{region!r} is not mapped in process {process.pid}; mmap it first.")
+        capacity: int = getattr(self.record, "capacity", region.pages)
+        if region.pages > capacity:
+            raise InvalidArgument(
+                f"Populating {region.pages} pages takes as many records, the trace keeps {capacity}; make the machine "
+                "with trace=False, or with a larger trace."
+            )
         for vpns in process.mm.page_table.fill(region.vpn, region.pages, frame_to_pte(self.zero_folio.pfn, False)):
             self._trace_zero_pages(process, vpns)
 

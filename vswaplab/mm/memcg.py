@@ -27,7 +27,7 @@ __all__ = ["MAX_MEMCG_ID", "STAT_BYTES", "STAT_EVENTS", "Memcg", "MemcgTable"]
 MAX_MEMCG_ID = (1 << 16) - 1
 """Ids are 16 bits wide, in descriptors and in shadows [S10]."""
 
-STAT_BYTES = ("anon", "swapcached", "zswap", "zswapped", "inactive_anon", "active_anon")
+STAT_BYTES = ("anon", "shmem", "swapcached", "zswap", "zswapped", "inactive_anon", "active_anon")
 """Items of memory.stat that are amounts, in bytes."""
 STAT_EVENTS = (
     "workingset_refault_anon",
@@ -269,7 +269,8 @@ class Memcg:
         folios = (*lruvec.inactive, *lruvec.active)
         if item == "swapcached":
             return sum(folio.nr_pages for folio in folios if folio.in_swapcache)
-        return sum(len(set(folio.mapped.values())) for folio in folios)
+        shmem = item == "shmem"
+        return sum(len(set(folio.mapped.values())) for folio in folios if folio.shmem == shmem)
 
     def file(self, name: str) -> str:
         """Return what the cgroup's file `name` reads, in the kernel's format; NotFound if there is no such file."""

@@ -71,8 +71,6 @@ class PageTable:
         self._last: tuple[int, _Leaf] | None = None
         self.nr_tables = 1
         """Tables of all levels, the root included; each is a page of memory in a real kernel."""
-        self.tables_visited = 0
-        """Tables of all levels that walks over ranges have looked into so far."""
 
     def get(self, vpn: int) -> int:
         """Return the PTE of a page, 0 if there is none."""
@@ -163,21 +161,27 @@ class PageTable:
 
     def leaves(self, start: int = 0, end: int = 1 << VPN_BITS) -> Iterator[tuple[int, U64]]:
         """Yield (first virtual page number, the 512 PTEs themselves) of each leaf that overlaps the range, in order."""
-        yield from self._leaves(self._root, _LEVELS - 1, 0, start, end)
+        return ((base, ptes) for base, ptes in self.tables(start, end) if ptes is not None)
 
-    def _leaves(self, table: _Upper, level: int, base: int, start: int, end: int) -> Iterator[tuple[int, U64]]:
-        self.tables_visited += 1
+    def tables(self, start: int = 0, end: int = 1 << VPN_BITS) -> Iterator[tuple[int, U64 | None]]:
+        """Yield (first virtual page number, PTEs or None) of each table that a walk of the range looks into, in order.
+
+        A table of the upper levels comes before those below it, with None; a leaf with its 512 PTEs themselves.
+        """
+        yield from self._tables(self._root, _LEVELS - 1, 0, start, end)
+
+    def _tables(self, table: _Upper, level: int, base: int, start: int, end: int) -> Iterator[tuple[int, U64 | None]]:
+        yield base, None
         shift = level * TABLE_SHIFT
         first, stop = start - base >> shift, -(-(end - base) >> shift)
         for index in sorted(table.slots):
             if not first <= index < stop:
                 continue
-            below = table.slots[index]
+            below = table.slots.get(index)
             if isinstance(below, _Leaf):
-                self.tables_visited += 1
                 yield base + (index << shift), below.ptes
-            else:
-                yield from self._leaves(below, level - 1, base + (index << shift), start, end)
+            elif below is not None:  # it may have gone since the walk came to this table
+                yield from self._tables(below, level - 1, base + (index << shift), start, end)
 
     def _find(self, vpn: int) -> _Leaf | None:
         node: _Upper | _Leaf | None = self._root

@@ -183,6 +183,7 @@ class Shmem(Mappings):
                     self.shmem_swapin_folio(file, index, pte_to_entry(pte))
                 elif write:
                     self._do_anonymous_page(file, file.mm.vmas[0], index, write=True)
+                    self.frames[pte_to_frame(table.get(index))].shmem = True
                 else:
                     return None
         finally:
@@ -190,14 +191,15 @@ class Shmem(Mappings):
         raise NoMemory(f"Page {index} of {file.name} does not stay in memory long enough; give the machine more ram.")
 
     def shmem_swapin_folio(self, file: ShmemFile, index: int, entry: int) -> None:
-        """Bring one page back and put it in the index in place of its entry; its swap is freed at once."""
-        if self._cached_folio(entry) is None:
-            file.memcg.count("pgmajfault")
+        """Bring one page back and put it in the index in place of its entry; its swap is freed at once.
+
+        It is no page fault, so none is counted.
+        """
         self._do_swap_page(file, file.mm.vmas[0], index, entry)
         pte = file.mm.page_table.get(index)
         if not pte & PTE_PRESENT:
             return  # somebody was faster: the caller looks again
         file.mm.page_table.set(index, pte | _PRESENT)
         folio = self.frames[pte_to_frame(pte)]
-        folio.dirty = True
+        folio.dirty = folio.shmem = True
         self.swap.folio_free_swap(folio)

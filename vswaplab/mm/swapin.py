@@ -60,9 +60,11 @@ class SwapIn(Allocation):
     def _swapin_folio(self, process: Mapper, vma: Region, vpn: int, entry: int) -> Folio:
         """Read the page of a swap PTE: as part of a large folio if that may be, else alone, then its neighbours."""
         folio = self._swapin_large(process, vma, vpn, entry) if vma.order else None
-        if folio is not None:
-            return folio
-        memcg = self._memcg_of_entry(entry, process.memcg)
+        return folio if folio is not None else self._swapin_readahead(entry, process.memcg)
+
+    def _swapin_readahead(self, entry: int, otherwise: Memcg) -> Folio:
+        """Read one page, then its neighbours on the device if it is worth while; errors as for `_read_swap_cache`."""
+        memcg = self._memcg_of_entry(entry, otherwise)
         neighbours: list[int] = []
         if self.page_cluster and not self._on_synchronous_device(entry):
             neighbours = self.swap.readahead_entries(entry, 1 << self.page_cluster)

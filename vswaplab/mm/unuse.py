@@ -17,6 +17,7 @@ from vswaplab.backends.swapoff import stop_if_cancelled
 from vswaplab.entry import PTE_PRESENT, SLOT_OFFSET_BITS, U64, pte_to_entry
 from vswaplab.errors import DeviceIOError, Exists, NoMemory, NotFound
 from vswaplab.mm.folio import Folio
+from vswaplab.mm.memcg import Memcg
 from vswaplab.mm.page_table import PTRS_PER_TABLE
 from vswaplab.mm.process import Process, Region
 from vswaplab.mm.shmem import Shmem, ShmemFile
@@ -54,27 +55,27 @@ class Unuse(Shmem):
                 self._unuse_vma(mm, vma, type, report)
 
     def _unuse_vma(self, process: Process, vma: Region, type: int, report: SwapoffReport) -> None:
-        table = process.mm.page_table
-        before = table.tables_visited
         try:
-            for base, ptes in table.leaves(vma.vpn, vma.end_vpn):
+            for base, ptes in process.mm.page_table.tables(vma.vpn, vma.end_vpn):
+                report.tables_walked += 1
+                if ptes is None:
+                    continue
                 stop_if_cancelled(self)
                 first, stop = max(base, vma.vpn) - base, min(base + PTRS_PER_TABLE, vma.end_vpn) - base
                 report.ptes_visited += stop - first
                 for index in _swapped_on(type, ptes[first:stop]).tolist():
                     stop_if_cancelled(self)
-                    self._unuse_pte(process, vma, base + first + index, type, report)
+                    self._unuse_pte(process, base + first + index, type, report)
         finally:
-            report.tables_walked += table.tables_visited - before
             self._settle()
 
-    def _unuse_pte(self, process: Process, vma: Region, vpn: int, type: int, report: SwapoffReport) -> None:
+    def _unuse_pte(self, process: Process, vpn: int, type: int, report: SwapoffReport) -> None:
         """Bring the page in and let the PTE map it, not accessed; then free the slot if that was its last reference."""
         pte = process.mm.page_table.get(vpn)
         entry = pte_to_entry(pte)
         if pte & PTE_PRESENT or not pte or entry >> SLOT_OFFSET_BITS != type:
             return  # changed while another page was on its way
-        folio = self._unuse_pagein(process, vma, vpn, entry, report)
+        folio = self._unuse_pagein(entry, process.memcg, report)
         if folio is None or process.mm.page_table.get(vpn) != pte:
             return
         folio.readahead = False
@@ -85,14 +86,14 @@ class Unuse(Shmem):
         self.swap.folio_free_swap(folio)
         folio.locked = False
 
-    def _unuse_pagein(self, mapper: Process, vma: Region, vpn: int, entry: int, report: SwapoffReport) -> Folio | None:
+    def _unuse_pagein(self, entry: int, otherwise: Memcg, report: SwapoffReport) -> Folio | None:
         """Return the folio of an entry from the swap cache, or read it in with its neighbours; None if it is gone."""
         folio = self._cached_folio(entry)
         if folio is not None:
             return folio
         before = self._pages_swapped_in()
         try:
-            return self._swapin_folio(mapper, vma, vpn, entry)
+            return self._swapin_readahead(entry, otherwise)
         except (Exists, NotFound):
             return self._cached_folio(entry)
         except NoMemory as error:
@@ -113,21 +114,20 @@ class Unuse(Shmem):
         for file in list(self.shmem_swaplist):
             report.shmem_inodes += 1
             self._shmem_unuse_inode(file, type, report)
-            if not file.swapped_pages:
+            if file in self.shmem_swaplist and not file.swapped_pages:
                 self.shmem_swaplist.remove(file)
         self._settle()
 
     def _shmem_unuse_inode(self, file: ShmemFile, type: int, report: SwapoffReport) -> None:
-        before = self._pages_swapped_in()
-        try:
-            for index, pte in file.index():
-                report.shmem_entries += 1
-                entry = pte_to_entry(pte)
-                if not pte & PTE_PRESENT and entry >> SLOT_OFFSET_BITS == type:
-                    stop_if_cancelled(self)
-                    self.shmem_swapin_folio(file, index, entry)
-        finally:
-            report.pages_read += self._pages_swapped_in() - before
+        for index, pte in file.index():
+            report.shmem_entries += 1
+            entry = pte_to_entry(pte)
+            if pte & PTE_PRESENT or entry >> SLOT_OFFSET_BITS != type:
+                continue
+            stop_if_cancelled(self)
+            folio = self._unuse_pagein(entry, file.memcg, report)
+            if folio is not None and file.mm.page_table.get(index) == pte:
+                self.shmem_swapin_folio(file, index, entry)
 
 
 def _swapped_on(type: int, ptes: U64) -> npt.NDArray[np.intp]:
