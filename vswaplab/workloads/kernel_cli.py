@@ -17,8 +17,8 @@ from vswaplab.workloads.swapoff import (
     SWAPPED,
     SwapoffRow,
     fits_text,
+    growth,
     growth_fits,
-    measure_swapoff,
     swapoff_table,
 )
 from vswaplab.workloads.swapoff_kernel import kernel_fits, kernel_fits_text, walked_table, who_is_walked
@@ -88,12 +88,12 @@ def _sentence(counts: dict[str, int]) -> str:
 
 def _swapoff(args: argparse.Namespace) -> int:
     designs = _designs(args)
-    settings = [(design, pages, size) for design in designs for pages in args.swapped for size in args.mapped]
+    nr = len(designs) * len(args.swapped) * len(args.mapped)
     report = progress_on_stderr("swapping off")
     rows: list[SwapoffRow] = []
-    for done, (design, pages, size) in enumerate(settings, 1):
-        rows.append(measure_swapoff(design, pages, size, args.strangers, backing=args.backing))
-        report(done, len(settings))
+    for row in growth(designs, args.swapped, args.mapped, args.strangers, args.backing, args.repeat):
+        rows.append(row)
+        report(len(rows), nr)
     if args.json:
         print(json.dumps({"rows": [row.as_dict() for row in rows]}, indent=1))
         return 0
@@ -139,6 +139,13 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "--backing", default="device", choices=BACKINGS, help="where the swapped pages are; default: %(default)s"
+    )
+    parser.add_argument(
+        "--repeat",
+        type=int,
+        default=3,
+        metavar="N",
+        help="give the time of the fastest of N runs; default: %(default)s",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_swapoff)
