@@ -1,9 +1,9 @@
 """Testing: a random driver that puts a machine through every operation and holds it to a dictionary of bytes.
 
-`SwapMachine` is a hypothesis state machine. It maps, writes, reads, forks, unmaps, exits, reclaims, writes back,
-swaps devices on and off, takes CPUs off-line, tightens limits and makes devices fail, on a machine so small that
-pressure is real. After each step every invariant is checked; at the end every byte is read back, everything is let
-go, and nothing may be left over. What the trace says must equal what the structures hold.
+`SwapMachine` is a hypothesis state machine. It maps, writes, reads, forks, unmaps, exits, keeps files in tmpfs,
+reclaims, writes back, swaps devices on and off, takes CPUs off-line, tightens limits and makes devices fail, on a machine so
+small that pressure is real. After each step every invariant is checked; at the end every byte is read back, everything
+is let go, and nothing may be left over. What the trace says must equal what the structures hold.
 
 Put a machine of your own through it by giving it a factory, and let pytest collect the test case:
 
@@ -23,27 +23,23 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from random import Random
 from typing import Any, ClassVar, Literal
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from vswaplab.backends.device import Device, Fault, MemoryDevice
 from vswaplab.backends.zswap import FAULTS as ZSWAP_FAULTS
 from vswaplab.errors import DeviceIOError, Interrupted, NoMemory, SwapError
 from vswaplab.mm.machine import Machine
 from vswaplab.mm.process import Process, Region
+from vswaplab.testing_rules import ANY, CONTENTS, FileRules, page_of
 from vswaplab.units import PAGE_SIZE, ZERO_PAGE
 
 __all__ = ["CONTENTS", "SlowMemoryDevice", "SwapMachine", "page_of", "swap_machine"]
 
-CONTENTS = ("zero", "same", "text", "sparse", "noise")
-"""Kinds of page contents, from the one that costs nothing to the one that does not compress."""
-
 _MAX_PROCESSES = 4
 _MAX_DEVICES = 3
-_ANY = st.integers(0, 1 << 16)
 
 _DEVICE_KINDS = ("memory", "slow", "file")
 
@@ -63,23 +59,8 @@ class SlowMemoryDevice(MemoryDevice):
     synchronous = False
 
 
-def page_of(kind: str, seed: int) -> bytes:
-    """Return a page of one of the `CONTENTS`; the same seed gives the same bytes."""
-    if kind == "zero":
-        return ZERO_PAGE
-    if kind == "same":
-        return (seed % 255 + 1).to_bytes(1, "little") * PAGE_SIZE
-    if kind == "text":
-        return (f"page {seed} ".encode() * (PAGE_SIZE // 6))[:PAGE_SIZE]
-    random = Random(seed)
-    if kind == "sparse":
-        at = random.randrange(PAGE_SIZE - 64)
-        return bytes(at) + random.randbytes(64) + bytes(PAGE_SIZE - 64 - at)
-    return random.randbytes(PAGE_SIZE)
-
-
-class SwapMachine(RuleBasedStateMachine):
-    """Drives a machine at random against a model that is a dictionary of pages for each process."""
+class SwapMachine(FileRules):
+    """Drives a machine at random against a model that is a dictionary of pages for each process and file."""
 
     factory: ClassVar[Callable[..., Machine]] = Machine
     """Makes the machine; called with `ram`, `cpus`, `zswap` and `page_cluster`."""
@@ -90,7 +71,7 @@ class SwapMachine(RuleBasedStateMachine):
         self.machine: Machine
         self.model: dict[int, dict[int, bytes]] = {}
         """Process id -> page number -> contents; pages never written are not there and read as zeros."""
-        self.files = 0
+        self.swapfiles = 0
 
     @initialize(
         ram=st.integers(24, 64),
@@ -99,7 +80,7 @@ class SwapMachine(RuleBasedStateMachine):
         device=st.none() | st.tuples(st.sampled_from(_DEVICE_KINDS), st.integers(3, 120)),
         order=st.sampled_from([0, 0, 2, 3]),
         grouped=st.booleans(),
-        seed=_ANY,
+        seed=ANY,
     )
     def start(
         self,
@@ -166,7 +147,7 @@ class SwapMachine(RuleBasedStateMachine):
         self.model[process.pid] = {}
 
     @precondition(started)
-    @rule(who=_ANY, pages=st.integers(1, 24), order=st.sampled_from([0, 0, 2, 3]))
+    @rule(who=ANY, pages=st.integers(1, 24), order=st.sampled_from([0, 0, 2, 3]))
     def mmap(self, who: int, pages: int, order: int) -> None:
         """A process maps memory."""
         process = self.some_process(who)
@@ -174,7 +155,7 @@ class SwapMachine(RuleBasedStateMachine):
             process.mmap(pages * PAGE_SIZE, order)
 
     @precondition(mapped)
-    @rule(who=_ANY, where=_ANY, kind=st.sampled_from(CONTENTS), seed=_ANY, count=st.integers(1, 30))
+    @rule(who=ANY, where=ANY, kind=st.sampled_from(CONTENTS), seed=ANY, count=st.integers(1, 30))
     def write(self, who: int, where: int, kind: str, seed: int, count: int) -> None:
         """A process writes some pages whole, one after the other."""
         process, page = self.some_page(who, where)
@@ -194,7 +175,7 @@ class SwapMachine(RuleBasedStateMachine):
         return True
 
     @precondition(mapped)
-    @rule(who=_ANY, where=_ANY, offset=st.integers(0, PAGE_SIZE - 1), data=st.binary(min_size=1, max_size=64))
+    @rule(who=ANY, where=ANY, offset=st.integers(0, PAGE_SIZE - 1), data=st.binary(min_size=1, max_size=64))
     def write_a_part(self, who: int, where: int, offset: int, data: bytes) -> None:
         """A process writes a few bytes."""
         process, page = self.some_page(who, where)
@@ -205,7 +186,7 @@ class SwapMachine(RuleBasedStateMachine):
             self.model[process.pid][page.vpn] = old[:offset] + data + old[offset + len(data) :]
 
     @precondition(mapped)
-    @rule(who=_ANY, where=_ANY)
+    @rule(who=ANY, where=ANY)
     def read(self, who: int, where: int) -> None:
         """A process reads a page: what it wrote, or an error."""
         process, page = self.some_page(who, where)
@@ -213,7 +194,7 @@ class SwapMachine(RuleBasedStateMachine):
             assert process.read(page.start, PAGE_SIZE) == self.expected(process, page)
 
     @precondition(mapped)
-    @rule(who=_ANY, where=_ANY, write=st.booleans())
+    @rule(who=ANY, where=ANY, write=st.booleans())
     def touch(self, who: int, where: int, write: bool) -> None:
         """A process touches a whole region, as far as memory goes."""
         process, page = self.some_page(who, where)
@@ -223,7 +204,7 @@ class SwapMachine(RuleBasedStateMachine):
             process.touch(region, write)
 
     @precondition(lambda self: self.started() and len(self.processes) < _MAX_PROCESSES)
-    @rule(who=_ANY)
+    @rule(who=ANY)
     def fork(self, who: int) -> None:
         """A process forks."""
         parent = self.some_process(who)
@@ -231,7 +212,7 @@ class SwapMachine(RuleBasedStateMachine):
         self.model[child.pid] = dict(self.model[parent.pid])
 
     @precondition(mapped)
-    @rule(who=_ANY, where=_ANY, pages=st.integers(1, 30))
+    @rule(who=ANY, where=ANY, pages=st.integers(1, 30))
     def munmap(self, who: int, where: int, pages: int) -> None:
         """A process unmaps some pages, perhaps across regions."""
         process, page = self.some_page(who, where)
@@ -240,7 +221,7 @@ class SwapMachine(RuleBasedStateMachine):
             self.model[process.pid].pop(vpn, None)
 
     @precondition(lambda self: self.started() and len(self.processes) > 1)
-    @rule(who=_ANY)
+    @rule(who=ANY)
     def exit(self, who: int) -> None:
         """A process exits."""
         process = self.some_process(who)
@@ -293,13 +274,13 @@ class SwapMachine(RuleBasedStateMachine):
         if kind == "file":
             if self.folder is None:
                 self.folder = Path(tempfile.mkdtemp(prefix="vswaplab-"))
-            self.files += 1
-            device = self.folder / f"swap{self.files}.img"
+            self.swapfiles += 1
+            device = self.folder / f"swap{self.swapfiles}.img"
         size = None if kind == "slow" else pages * PAGE_SIZE
         self.machine.swapon(device, size=size, priority=priority, discard=discard)
 
     @precondition(lambda self: self.started() and len(self.machine.devices) > 0)
-    @rule(which=_ANY, patience=st.none() | st.integers(0, 40))
+    @rule(which=ANY, patience=st.none() | st.integers(0, 40))
     def swapoff(self, which: int, patience: int | None) -> None:
         """A device is swapped off, unless memory is short, it can't be read, or a signal comes."""
         devices = list(self.machine.devices)
@@ -315,7 +296,7 @@ class SwapMachine(RuleBasedStateMachine):
             self.machine.swapoff(devices[which % len(devices)], cancel=signal)
 
     @precondition(lambda self: self.started() and len(self.machine.devices) > 0)
-    @rule(which=_ANY, fault=st.sampled_from(_FAULTS), nth=st.integers(1, 4), times=st.integers(1, 6))
+    @rule(which=ANY, fault=st.sampled_from(_FAULTS), nth=st.integers(1, 4), times=st.integers(1, 6))
     def fail(self, which: int, fault: _FaultKind, nth: int, times: int) -> None:
         """A device will fail soon."""
         devices = list(self.machine.devices)
@@ -364,6 +345,7 @@ class SwapMachine(RuleBasedStateMachine):
                     page = region.page(i)
                     found = process.read(page.start, PAGE_SIZE)
                     assert found == self.expected(process, page), f"page {page.vpn:#x} of process {process.pid}"
+        self.read_all_files()
         self.machine.check()
 
     def _trace_is_true(self) -> None:
@@ -376,6 +358,8 @@ class SwapMachine(RuleBasedStateMachine):
         machine = self.machine
         for process in self.processes:
             process.exit()
+        for file in self.open_files:
+            file.unlink()
         machine.check()
         left = {
             "virtual slots": machine.swap.used if hasattr(machine.swap, "used") else 0,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from vswaplab.backends.swapfile import SwapFile
 from vswaplab.backends.swapoff import run_swapoff, stop_if_cancelled
-from vswaplab.errors import Busy
+from vswaplab.errors import NoMemory
 from vswaplab.legacy.io import LegacyIO
 from vswaplab.protocols import SwapoffHost, SwapoffReport
 
@@ -25,7 +25,7 @@ class LegacySwapoff(LegacyIO):
         Interrupted (-EINTR) on a signal, NoMemory (-ENOMEM) when a page can't be had, DeviceIOError (-EIO) when one
         can't be read: then the device is on again with its old priority, nothing is lost, and swapoff may be tried
         again. Linux leaves a poison marker in place of a page that can't be read, and goes on; the model stops, so
-        that nothing is lost. Busy: a round got nowhere, since somebody holds a folio of the device.
+        that nothing is lost. A round that frees nothing is NoMemory too, where Linux would try for ever.
         """
         return run_swapoff(self.devices, type, lambda device, report: self._try_to_unuse(device, host, report))
 
@@ -41,8 +41,9 @@ class LegacySwapoff(LegacyIO):
                 host.unuse_mm(mm, device.type, report)
             self._free_leftovers(device, host, report)
             if device.inuse_pages == before:
-                raise Busy(
-                    f"swapoff got nowhere: {before} slots of device {device.type} are held by folios in use; try again."
+                raise NoMemory(
+                    f"swapoff got nowhere: {before} pages of device {device.type} go out as fast as they come in; "
+                    "free memory or swap on another device, and run it again."
                 )
 
     def _free_leftovers(self, device: SwapFile, host: SwapoffHost, report: SwapoffReport) -> None:
