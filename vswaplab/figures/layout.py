@@ -5,7 +5,9 @@ Each page table entry, virtual slot, backing and frame has one place, so nothing
 move from zswap to the swapfile are seen to do so.
 
 Columns from the left: page table entries by process, virtual slots by cluster, and the backings; page frames are a band
-below, which both the present page table entries and the swap cache reach. Up to 40 things a column stand in rows with
+below, which both the present page table entries and the swap cache reach. In the legacy design page table entries hold
+slots of a swapfile, so these are the second column, zswap and the zero page the third, and the fourth is the blocks of
+the device: each slot's compressed page and its block stand in the slot's own row. Up to 40 things a column stand in rows with
 their labels beside them; up to 64 in a few rows' columns with short labels; more in a grid of cells without labels.
 """
 
@@ -46,6 +48,8 @@ class Universe:
     slots: tuple[swp_slot_t, ...]
     """Physical slots that back an entry at some time."""
     pfns: tuple[int, ...]
+    design: str = "virtual"
+    """Legacy: entries are slots, so `slots` are the same ones."""
 
     @property
     def size(self) -> int:
@@ -60,8 +64,9 @@ class Universe:
         zswapped: set[int] = set()
         slots: set[swp_slot_t] = set()
         pfns: set[int] = set()
-        zero = False
+        zero, design = False, "virtual"
         for state in states:
+            design = state.design
             ptes |= state.ptes.keys()
             entries |= state.slots.keys() | {pte.entry for pte in state.ptes.values() if not pte.present}
             pfns |= {pte.pfn for pte in state.ptes.values() if pte.present}
@@ -73,6 +78,8 @@ class Universe:
                 if slot.backing is Backing.ZSWAP:
                     zswapped.add(entry)
                 zero |= slot.backing is Backing.ZERO
+        if design == "legacy":
+            slots = {swp_slot_t(entry) for entry in entries}
         return cls(
             tuple(sorted(ptes)),
             tuple(sorted(entries)),
@@ -80,6 +87,7 @@ class Universe:
             zero,
             tuple(sorted(slots)),
             tuple(sorted(pfns)),
+            design,
         )
 
     @classmethod
@@ -95,6 +103,8 @@ class Universe:
         ptes = set(zip(held["pid"].tolist(), held["vpn"].tolist(), strict=True))
         entries = set(log["entry"][(event == Event.ALLOC) | swapped].tolist())
         slots = {swp_slot_t(slot) for slot in backed["slot"][backed["new"] == Backing.SWAPFILE].tolist()}
+        if trace.design == "legacy":
+            slots = {swp_slot_t(entry) for entry in entries}
         pfns = set(log["value"][mapped].tolist()) | {folio_pfn(pointer) for pointer in set(cached.tolist())}
         zswapped = set(backed["entry"][backed["new"] == Backing.ZSWAP].tolist())
         return cls(
@@ -104,6 +114,7 @@ class Universe:
             at_first.zero or bool(np.any(backed["new"] == Backing.ZERO)),
             tuple(sorted(slots.union(at_first.slots))),
             tuple(sorted(pfns.union(at_first.pfns))),
+            trace.design,
         )
 
     def select(
@@ -111,6 +122,8 @@ class Universe:
     ) -> Universe:
         """Return the part that concerns some page table entries, virtual slots, physical slots and frames."""
         keys, numbers, physical, frames = set(ptes), set(entries), set(slots), set(pfns)
+        if self.design == "legacy":
+            physical = numbers
         return Universe(
             tuple(key for key in self.ptes if key in keys),
             tuple(entry for entry in self.entries if entry in numbers),
@@ -118,6 +131,7 @@ class Universe:
             zero,
             tuple(slot for slot in self.slots if slot in physical),
             tuple(pfn for pfn in self.pfns if pfn in frames),
+            self.design,
         )
 
 
@@ -135,7 +149,7 @@ class Block:
     """A heading and the places under it."""
 
     kind: str
-    """ "pte", "vslot", "zswap", "zero", "swapfile" or "folio"."""
+    """ "pte", "vslot", "zswap", "zero", "swapfile" or "folio"; in legacy "slot" and "block" for the 2nd and 4th."""
     name: int
     """Pid, cluster id or device type; 0 where there is but one."""
     x: float
@@ -174,8 +188,13 @@ class SlotLayout:
         """Whether labels are whole addresses and names rather than short forms."""
         self.font = self._cells.font
         self.mark = min(13.0, 0.72 * min(self._cells.height, self._cells.width))
-        left, middle, right = (210, 410, 700) if self.full_labels else (66, 372, 678)
-        bottom = max(self._ptes(left), self._slots(middle), self._backings(right))
+        self.design = universe.design
+        if self.design == "legacy":
+            left, middle, right, last = (150, 320, 540, 800) if self.full_labels else (48, 282, 516, 750)
+            bottom = max(self._ptes(left), self._legacy_columns(middle, right, last))
+        else:
+            left, middle, right = (210, 410, 700) if self.full_labels else (66, 372, 678)
+            bottom = max(self._ptes(left), self._slots(middle), self._backings(right))
         self.height = self._frames(left, bottom + _GAP) + _GAP
         self._places = {key: place for block in self.blocks for key, place in block.places.items()}
 
@@ -198,10 +217,15 @@ class SlotLayout:
         cells: _Cells | None = None,
         side: str = "over",
     ) -> float:
-        """Place one block with its top left corner at (x, y) and return its bottom edge, with the gap after it."""
+        """Place one block with its top left corner at (x, y) and return its bottom edge, with the gap after it.
+
+        A key that is empty leaves its place free.
+        """
         cells, block = cells or self._cells, Block(kind, name, x, y, side)
         top = y + (0 if side == "left" else _TOP)
         for rank, key in enumerate(keys):
+            if not key:
+                continue
             at_x = x + (rank % cells.across + 0.5) * cells.width if cells.across > 1 else x
             at_y = top + (rank // cells.across + 0.5) * cells.height
             block.places[key] = Place(at_x, at_y, at_x + cells.label)
@@ -236,6 +260,22 @@ class SlotLayout:
             bottom = self._block("swapfile", kind, keys, x, bottom)
         return bottom
 
+    def _legacy_columns(self, middle: float, right: float, last: float) -> float:
+        """Place slots, what zswap has of them, and the device's blocks: all three of a slot at the same height."""
+        universe, bottom = self.universe, 0.0
+        zswapped = set(universe.zswapped)
+        for kind in sorted({slot.type for slot in universe.slots}):
+            slots = [slot for slot in universe.slots if slot.type == kind]
+            packed = [("zswap", int(slot)) if slot in zswapped else () for slot in slots]
+            top = bottom
+            bottom = self._block("slot", kind, [("slot", slot.type, slot.offset) for slot in slots], middle, top)
+            if any(packed):
+                self._block("zswap", kind, packed, right, top)
+            self._block("block", kind, [("block", slot.type, slot.offset) for slot in slots], last, top)
+        if universe.zero:
+            bottom = self._block("zero", 0, [("zero",)], right, bottom)
+        return bottom
+
     def _frames(self, x: float, y: float) -> float:
         keys: list[tuple[Any, ...]] = [("folio", pfn) for pfn in self.universe.pfns if pfn >= 0]
         if len(keys) < len(self.universe.pfns) or not keys:
@@ -247,11 +287,12 @@ class SlotLayout:
 
 def _cells_for(universe: Universe) -> _Cells:
     size = universe.size
+    width = 240 if universe.design == "virtual" else 180  # three columns side by side, or four
     if size <= _ROWS:
         height = max(14.0, min(26.0, 620 / size))
         digits = len(str(max(universe.entries, default=0)))
         return _Cells(1, height, height, 40 + 7 * digits, 12 if height > 18 else 10)
     if size <= _LABELLED:
-        return _Cells(4, 62, 22, 40)
-    side = next(side for side in (15, 12, 9, 7) if size * side * side <= 240 * 480 or side == 7)
-    return _Cells(240 // side, side, side, 0)
+        return _Cells(width // 60, 62, 22, 40)
+    side = next(side for side in (15, 12, 9, 7) if size * side * side <= width * 480 or side == 7)
+    return _Cells(width // side, side, side, 0)

@@ -1,4 +1,8 @@
-"""Labels: names that no record holds, for pictures: processes by pid, files by device type, clusters by id."""
+"""Labels: names that no record holds, for pictures: processes by pid, files by device type, clusters by number.
+
+The number of a cluster is ``entry >> 9`` in both designs: the id of a virtual cluster; in legacy, type and number of a
+cluster of a swapfile.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Labels", "labels_of"]
+import numpy as np
 
+from vswaplab.backends.swap_cluster import SWAPFILE_CLUSTER, SWAPFILE_CLUSTER_SHIFT, ClusterState
+from vswaplab.entry import make_slot
+
+__all__ = ["Labels", "labels_of", "swap_cluster_rows"]
 
 _COMM_LEN = 15
 
@@ -42,13 +50,43 @@ def _short(name: str) -> str:
 
 def labels_of(machine: Any) -> Labels:
     """Return the names a machine knows; none for anything else, such as a bare trace."""
-    swap: Any = getattr(machine, "swap", None)
-    clusters = getattr(swap, "clusters", {})
     return Labels(
         {pid: str(process.name) for pid, process in getattr(machine, "processes", {}).items()},
         {si.type: str(si.device.name).rpartition("/")[2] for si in getattr(machine, "devices", ())},
-        {
-            number: f"order {cluster.order}, {cluster.count} of 512 slots in use, {swap.allocator.map.state(cluster)}"
-            for number, cluster in clusters.items()
-        },
+        _cluster_names(machine),
     )
+
+
+def _cluster_names(machine: Any) -> dict[int, str]:
+    swap: Any = getattr(machine, "swap", None)
+    if swap is None:
+        return {}
+    if swap.design == "legacy":
+        return {
+            make_slot(row["device"], row["cluster"] << SWAPFILE_CLUSTER_SHIFT) >> SWAPFILE_CLUSTER_SHIFT: _in_words(row)
+            for row in swap_cluster_rows(machine)
+        }
+    state_of = swap.allocator.map.state
+    return {
+        number: _in_words({"order": cluster.order, "count": cluster.count, "state": state_of(cluster)})
+        for number, cluster in swap.clusters.items()
+    }
+
+
+def _in_words(row: Mapping[str, Any]) -> str:
+    return f"order {row['order']}, {row['count']} of {SWAPFILE_CLUSTER} slots in use, {row['state']}"
+
+
+def swap_cluster_rows(machine: Any) -> list[dict[str, Any]]:
+    """Return a row for each cluster of a swapfile in which a slot is allocated: device, cluster, state, order, count.
+
+    `state` is the list it is on, `count` how many slots of it are allocated.
+    """
+    rows = []
+    for si in machine.devices:
+        clusters, counts = np.unique(si.allocated_offsets() >> np.uint64(SWAPFILE_CLUSTER_SHIFT), return_counts=True)
+        for cluster, count in zip(clusters.tolist(), counts.tolist(), strict=True):
+            state = ClusterState(si.lists.state[cluster]).name.lower()
+            order = si.lists.order[cluster]
+            rows.append({"device": si.type, "cluster": cluster, "state": state, "order": order, "count": count})
+    return rows

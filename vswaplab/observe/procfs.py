@@ -125,6 +125,8 @@ def _meminfo(machine: Any) -> str:
         kib["Zswap"] = int(machine.zswap.debugfs("pool_total_size")) >> 10
         kib["Zswapped"] = int(machine.zswap.debugfs("stored_pages")) << _KIB_SHIFT
     kib["AnonPages"] = pages["nr_anon_pages"] << _KIB_SHIFT
+    if "nr_shmem" in pages:
+        kib["Shmem"] = pages["nr_shmem"] << _KIB_SHIFT
     kib["PageTables"] = pages["nr_page_table_pages"] << _KIB_SHIFT
     return "".join(f"{name + ':':<16}{value:8d} kB\n" for name, value in kib.items())
 
@@ -141,6 +143,7 @@ def _vmstat(machine: Any) -> str:
 def _pages(machine: Any) -> dict[str, int]:
     """Return the page counts of /proc/vmstat, in its order, with the working set's events among them as there."""
     root = machine.root_memcg
+    shmem = {"nr_shmem": machine.shmem_pages} if getattr(machine, "shmem_files", None) else {}
     return {
         "nr_free_pages": machine.free_pages,
         "nr_inactive_anon": root.stat("inactive_anon") >> PAGE_SHIFT,
@@ -149,6 +152,7 @@ def _pages(machine: Any) -> dict[str, int]:
         "workingset_activate_anon": root.stat("workingset_activate_anon"),
         "workingset_restore_anon": root.stat("workingset_restore_anon"),
         "nr_anon_pages": root.stat("anon") >> PAGE_SHIFT,
+        **shmem,
         "nr_page_table_pages": sum(process.mm.page_table.nr_tables for process in machine.processes.values()),
         "nr_swapcached": root.stat("swapcached") >> PAGE_SHIFT,
     }

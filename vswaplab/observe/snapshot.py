@@ -1,7 +1,8 @@
 """Snapshots: the state read off the live structures, as a `State`, a graph and tables.
 
-Nothing here comes from the trace: page tables are walked, descriptors looked up, the devices asked for their own counts
-and their own rmap. That the result equals the state rebuilt from the trace is a test, and proves the trace complete.
+Nothing here comes from the trace: page tables are walked, entries looked up, the devices asked for their own counts
+and their own rmap. That the result equals the state rebuilt from the trace is a test, and proves the trace complete. It
+works for either design; in legacy there is no rmap, and the clusters are those of the swapfiles.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vswaplab.entry import PTE_PRESENT, Backing, pte_to_entry, pte_to_frame, swp_slot_t
 from vswaplab.observe.graph import build_graph
-from vswaplab.observe.labels import Labels, labels_of
+from vswaplab.observe.labels import Labels, labels_of, swap_cluster_rows
 from vswaplab.observe.state import DeviceState, ProcessState, PteState, SlotState, State
 
 if TYPE_CHECKING:
@@ -27,10 +28,18 @@ class Snapshot:
 
     state: State
     rmap: dict[swp_slot_t, tuple[int, bool]]
-    """For each allocated physical slot, what the device's rmap says: entry, cache-only bit."""
+    """For each allocated physical slot, what the device's rmap says: entry, cache-only bit. Empty in legacy."""
     labels: Labels
     device_rows: tuple[dict[str, Any], ...]
     cluster_rows: tuple[dict[str, Any], ...]
+    """Virtual clusters."""
+    swap_cluster_rows: tuple[dict[str, Any], ...] = ()
+    """Clusters of the swapfiles."""
+
+    @property
+    def design(self) -> str:
+        """The design of swap: "virtual" or "legacy"."""
+        return self.state.design
 
     @cached_property
     def graph(self) -> nx.MultiDiGraph[Any]:
@@ -39,14 +48,21 @@ class Snapshot:
 
     @cached_property
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """The state as rows: "ptes", "virtual_slots", "backings", "devices", "processes", "clusters", "rmap"."""
+        """The state as rows: those of `State.tables`, with "clusters", "swap_clusters" and "rmap".
+
+        "swap_clusters" are those of the swapfiles (device, cluster, state, order, count), in both designs. "clusters"
+        are the virtual ones; in legacy, where there are none, those of the swapfiles.
+        """
         names = self.labels.processes
         tables = self.state.tables()
         return {
             **tables,
             "processes": [{**row, "name": names.get(row["pid"], "")} for row in tables["processes"]],
             "devices": [dict(row) for row in self.device_rows],
-            "clusters": [dict(row) for row in self.cluster_rows],
+            "clusters": [
+                dict(row) for row in (self.cluster_rows if self.design == "virtual" else self.swap_cluster_rows)
+            ],
+            "swap_clusters": [dict(row) for row in self.swap_cluster_rows],
             "rmap": [
                 {"device": slot.type, "offset": slot.offset, "entry": entry, "cache_only": cache_only}
                 for slot, (entry, cache_only) in self.rmap.items()
@@ -55,25 +71,31 @@ class Snapshot:
 
 
 def take_snapshot(machine: Any) -> Snapshot:
-    """Return the state of a machine of the virtual design, read off its live structures. O(pages + slots)."""
-    rmap = {
+    """Return the state of a machine, read off its live structures. O(pages + slots)."""
+    rmap, clusters = (_rmap(machine), _cluster_rows(machine)) if machine.design == "virtual" else ({}, ())
+    swap_clusters = tuple(swap_cluster_rows(machine))
+    return Snapshot(_state(machine), rmap, labels_of(machine), _device_rows(machine), clusters, swap_clusters)
+
+
+def _rmap(machine: Any) -> dict[swp_slot_t, tuple[int, bool]]:
+    return {
         swp_slot_t(si.slot_base + offset): (si.rmap_get(offset), bool(si.rmap_is_cache_only(offset)))
         for si in machine.devices
         for offset in si.allocated_offsets().tolist()
     }
-    return Snapshot(_state(machine), rmap, labels_of(machine), _device_rows(machine), _cluster_rows(machine))
 
 
 def _state(machine: Any) -> State:
     return State(
         ptes={
             (pid, vpn): _pte(pte)
-            for pid, process in machine.processes.items()
+            for pid, process in machine.mappers.items()
             for vpn, pte in process.mm.page_table.walk()
         },
         slots={entry: _slot(machine, entry) for entry in machine.swap.entries()},
         devices={si.type: DeviceState(si.type, si.pages) for si in machine.devices},
-        processes={pid: ProcessState(pid, process.parent) for pid, process in machine.processes.items()},
+        processes={pid: ProcessState(pid, process.parent) for pid, process in machine.mappers.items()},
+        design=machine.design,
     )
 
 
@@ -85,7 +107,7 @@ def _pte(pte: int) -> PteState:
 
 def _slot(machine: Any, entry: int) -> SlotState:
     descriptor = machine.swap.lookup(entry)
-    handle = descriptor.slot if descriptor.type is Backing.SWAPFILE else descriptor.zswap_entry
+    handle = {Backing.SWAPFILE: descriptor.slot, Backing.ZSWAP: descriptor.zswap_entry}.get(descriptor.type)
     return SlotState(
         descriptor.type,
         descriptor.swap_count,
@@ -95,6 +117,7 @@ def _slot(machine: Any, entry: int) -> SlotState:
         machine.zswap.entry(handle).length if descriptor.type is Backing.ZSWAP else 0,
         descriptor.swap_cache.pointer if descriptor.swap_cache is not None else 0,
         descriptor.shadow,
+        entry if machine.design == "legacy" else 0,
     )
 
 

@@ -1,8 +1,12 @@
-"""State: all that the trace can tell about page tables, virtual slots, their backings and the devices.
+"""State: all that the trace can tell about page tables, swap entries, what backs them, and the devices.
 
 A `State` is what a picture of the system shows at one instant. It is rebuilt from records, one `apply` each, or read
 off the live structures by `vswaplab.observe.snapshot`; both ways must give equal states, and a test holds them to it.
 The values are immutable, so a copy of a state costs only the copy of its dictionaries.
+
+Both designs have the same states. In the virtual design an entry is a virtual slot, which may have a physical slot
+behind it. In the legacy design an entry *is* a physical slot: it is taken with the entry and kept as long, whatever has
+the contents; so `SlotState.reserved` is set, and `SlotState.slot` is never None.
 
 >>> state = State()
 >>> _ = state.apply((Event.ALLOC, 0, 0xFF, Backing.FOLIO, 0, 513, 0, 0, 1))
@@ -40,25 +44,31 @@ class PteState(NamedTuple):
 
 
 class SlotState(NamedTuple):
-    """What one descriptor says; field names are those of `swp_desc` [S10]."""
+    """What is known of one entry. Field names are those of `swp_desc` [S10]; the legacy design keeps the same
+    knowledge in arrays of the device: swap_map, swap_cgroup, zeromap, swap table, and in zswap's trees [S12 S21 S23].
+    """
 
     backing: Backing
-    """The `type` field."""
+    """The `type` field. Legacy: where the contents are, asked in the order in which a read asks."""
     swap_count: int
     in_swapcache: bool
     memcgid: int
     handle: int
-    """The first union: physical slot (`swp_slot_t`) if SWAPFILE, zswap entry if ZSWAP, else 0."""
+    """The first union: physical slot (`swp_slot_t`) if SWAPFILE, zswap entry if ZSWAP, else 0. The same in legacy."""
     length: int
     """Compressed bytes if ZSWAP, else 0."""
     folio: int
     """Second union, pointer arm: the folio in the swap cache, or 0."""
     shadow: int
     """Second union, value arm: what the last folio left, or 0."""
+    reserved: int = 0
+    """Legacy: the physical slot that the entry is, from allocation to free. Virtual: 0, nothing is reserved."""
 
     @property
     def slot(self) -> swp_slot_t | None:
-        """The physical slot, if there is one."""
+        """The physical slot, if there is one; in legacy always, also while something else has the contents."""
+        if self.reserved:
+            return swp_slot_t(self.reserved)
         return swp_slot_t(self.handle) if self.backing is Backing.SWAPFILE else None
 
     @property
@@ -106,23 +116,25 @@ class StateDiff:
 
 @dataclass
 class State:
-    """Page tables, virtual slots, devices and processes at one instant."""
+    """Page tables, swap entries, devices and processes at one instant."""
 
     ptes: dict[PteKey, PteState] = field(default_factory=dict)
     """Page table entries that are not empty."""
     slots: dict[int, SlotState] = field(default_factory=dict)
-    """Allocated virtual slots by entry."""
+    """Allocated slots by entry: virtual ones, in legacy physical ones."""
     devices: dict[int, DeviceState] = field(default_factory=dict)
     """Swapfiles that are on, by type."""
     processes: dict[int, ProcessState] = field(default_factory=dict)
     """Live processes by pid."""
+    design: str = "virtual"
+    """The design of swap that the state is one of: "virtual" or "legacy"."""
 
     # -- records in, records out ---------------------------------------------------------------------------------
 
     def apply(self, record: Sequence[Any]) -> Undo:
         """Apply one record (fields in the order of `EVENT_DTYPE`) and return how to take it back.
 
-        InvalidArgument if it speaks of a virtual slot that is not there: then records are missing.
+        InvalidArgument if it speaks of an entry that is not there: then records are missing.
         """
         event, _, _, new, pid, entry, slot, vpn, value = record[:9]
         if event in _PTE:
@@ -130,8 +142,8 @@ class State:
         if event in _SLOT:
             return self._apply_slot(event, entry, new, slot, value)
         if event == Event.ALLOC:
-            # the descriptor is pinned in the swap cache from birth, its folio is named by the record that follows
-            return _put(self.slots, entry, SlotState(_BACKINGS[new], 0, True, value, 0, 0, 0, 0))
+            # The entry is pinned in the swap cache from birth, its folio is named by the record that follows.
+            return _put(self.slots, entry, SlotState(_BACKINGS[new], 0, True, value, 0, 0, 0, 0, slot))
         if event == Event.SPAWN:
             return _put(self.processes, pid, ProcessState(pid, value))
         if event == Event.EXIT:
@@ -156,7 +168,7 @@ class State:
                 f"Record {Event(event).name} speaks of entry {entry}, which is not allocated: records are missing. "
                 "Restart the trace from a snapshot."
             )
-        backing, count, cached, memcgid, old_handle, length, folio, shadow = was
+        backing, count, cached, memcgid, old_handle, length, folio, shadow, reserved = was
         if event == Event.FREE:
             return _put(self.slots, entry, None)
         if event == Event.BACKING:
@@ -170,7 +182,8 @@ class State:
             cached, folio, shadow = False, 0, value
         else:
             count = value
-        return _put(self.slots, entry, SlotState(backing, count, cached, memcgid, old_handle, length, folio, shadow))
+        now = SlotState(backing, count, cached, memcgid, old_handle, length, folio, shadow, reserved)
+        return _put(self.slots, entry, now)
 
     @staticmethod
     def undo(undo: Undo) -> None:
@@ -183,7 +196,7 @@ class State:
 
     def copy(self) -> State:
         """Return a state that goes its own way from here."""
-        return State(dict(self.ptes), dict(self.slots), dict(self.devices), dict(self.processes))
+        return State(dict(self.ptes), dict(self.slots), dict(self.devices), dict(self.processes), self.design)
 
     # -- questions -----------------------------------------------------------------------------------------------
 
@@ -197,11 +210,11 @@ class State:
         )
 
     def inuse_pages(self, type: int) -> int:
-        """Return how many slots of a device back a virtual slot."""
+        """Return how many slots of a device are taken."""
         return sum(1 for slot in self.slots.values() if slot.slot is not None and slot.slot.type == type)
 
     def count(self, backing: Backing) -> int:
-        """Return how many virtual slots have this backing."""
+        """Return how many entries have this backing."""
         return sum(1 for slot in self.slots.values() if slot.backing is backing)
 
     def referrers(self, entry: int) -> list[PteKey]:
@@ -209,21 +222,28 @@ class State:
         return sorted(key for key, pte in self.ptes.items() if pte.entry == entry and not pte.present)
 
     def select(self, ptes: Container[PteKey], entries: Container[int]) -> State:
-        """Return the part of the state that concerns some page table entries and some virtual slots."""
+        """Return the part of the state that concerns some page table entries and some entries."""
         return State(
             {key: pte for key, pte in self.ptes.items() if key in ptes},
             {entry: slot for entry, slot in self.slots.items() if entry in entries},
             dict(self.devices),
             dict(self.processes),
+            self.design,
         )
 
     # -- views ---------------------------------------------------------------------------------------------------
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the state as rows: "ptes", "virtual_slots", "backings", "devices", "processes"."""
+        """Return the state as rows: "ptes", "slots", "virtual_slots", "backings", "devices", "processes".
+
+        "slots" has the same columns in both designs, a row for each entry, so that one can be laid beside the other.
+        "virtual_slots" has the fields of the descriptors; there are none in legacy.
+        """
+        virtual = self.design == "virtual"
         return {
             "ptes": [{"pid": pid, "vpn": vpn, **self.ptes[pid, vpn]._asdict()} for pid, vpn in sorted(self.ptes)],
-            "virtual_slots": [_slot_row(entry, self.slots[entry]) for entry in sorted(self.slots)],
+            "slots": [_entry_row(entry, self.slots[entry]) for entry in sorted(self.slots)],
+            "virtual_slots": [_slot_row(entry, self.slots[entry]) for entry in sorted(self.slots) if virtual],
             "backings": [_backing_row(entry, self.slots[entry]) for entry in sorted(self.slots)],
             "devices": [
                 {**device._asdict(), "inuse_pages": self.inuse_pages(type)}
@@ -269,8 +289,24 @@ def _slot_row(entry: int, slot: SlotState) -> dict[str, Any]:
     }
 
 
-def _backing_row(entry: int, slot: SlotState) -> dict[str, Any]:
+def _entry_row(entry: int, slot: SlotState) -> dict[str, Any]:
     physical = slot.slot
+    return {
+        "entry": entry,
+        "device": physical.type if physical is not None else None,
+        "offset": physical.offset if physical is not None else None,
+        "type": slot.backing.name,
+        "swap_count": slot.swap_count,
+        "in_swapcache": slot.in_swapcache,
+        "memcgid": slot.memcgid,
+        "zswap_entry": slot.handle if slot.backing is Backing.ZSWAP else None,
+        "swap_cache": slot.folio,
+        "shadow": slot.shadow,
+    }
+
+
+def _backing_row(entry: int, slot: SlotState) -> dict[str, Any]:
+    physical = slot.slot if slot.backing is Backing.SWAPFILE else None
     return {
         "entry": entry,
         "type": slot.backing.name,

@@ -70,6 +70,8 @@ class TraceRecord(NamedTuple):
     step: int
     label: str = ""
     """The text of a mark."""
+    design: str = "virtual"
+    """The design of swap that the record comes from."""
 
     def describe(self) -> str:
         """Return what happened, as one plain sentence."""
@@ -100,21 +102,28 @@ class _Cursor:
 class Trace:
     """A log of state changes; call it to record, ask `step` for the state after any of them.
 
-    `capacity` is the number of records kept. While `enabled` is False nothing is recorded; the states after that would
-    be wrong, so `restart` from a snapshot before recording again.
+    `capacity` is the number of records kept, `design` the design of swap whose changes they are. While `enabled` is
+    False nothing is recorded; the states after that would be wrong, so `restart` from a snapshot before recording
+    again.
     """
 
-    def __init__(self, capacity: int = 1 << 20) -> None:
+    def __init__(self, capacity: int = 1 << 20, design: str = "virtual") -> None:
         if capacity < 2:
             raise InvalidArgument(f"A trace must keep at least 2 records, not {capacity}.")
         self.capacity = capacity
+        self.design = design
         self.cpu = 0
         self.enabled = True
         self.restart()
 
     def restart(self, state: State | None = None) -> None:
-        """Forget all records and begin anew; `state` is what the structures hold now (None: nothing)."""
-        self._base = State() if state is None else state.copy()
+        """Forget all records and begin anew; `state` is what the structures hold now (None: nothing).
+
+        InvalidArgument if it is a state of another design.
+        """
+        if state is not None and state.design != self.design:
+            raise InvalidArgument(f"This is a trace of the {self.design} design; a {state.design} state has no part in it.")
+        self._base = State(design=self.design) if state is None else state.copy()
         self.first = 0
         """The oldest step that is kept."""
         self._labels: list[str] = []
@@ -235,6 +244,7 @@ class Trace:
             value,
             step,
             self._labels[value] if event == Event.MARK and value < len(self._labels) else "",
+            self.design,
         )
 
     def records(self) -> npt.NDArray[Any]:

@@ -1,7 +1,11 @@
 """Words: a record as one plain sentence, and the kernel function it stands for with the source that says so.
 
-Sources are the tags of docs/facts.md: [S10] is the virtual swap layer itself, [S13] the patch that separates slots from
-backings, [S14] swapoff, [S21] zswap; [BACKGROUND] is general knowledge of mainline, not read for this project.
+Each design has words of its own: an entry is called by its number in the virtual design; in the legacy design it is a
+slot of a swapfile, and is called that.
+
+Sources are the tags of docs/facts.md: [S10] is the virtual swap layer itself, [S12] the life of a slot before it, [S13]
+the patch that separates slots from backings, [S14] swapoff, [S20] the allocator of slots, [S21] zswap, [S23] the swap
+table; [BACKGROUND] is general knowledge of mainline, not read for this project.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from vswaplab.units import PAGE_SHIFT
 if TYPE_CHECKING:
     from vswaplab.observe.tracepoints import TraceRecord
 
-__all__ = ["BACKING_NAMES", "KernelCall", "address", "describe", "kernel_call"]
+__all__ = ["BACKING_NAMES", "LEGACY_PLACES", "KernelCall", "address", "describe", "entry_name", "kernel_call"]
 
 BACKING_NAMES = {
     Backing.SWAPFILE: "a swapfile slot",
@@ -24,6 +28,14 @@ BACKING_NAMES = {
     Backing.FOLIO: "a folio in memory",
 }
 """What the four backings are called in a sentence."""
+
+LEGACY_PLACES = {
+    Backing.SWAPFILE: "on the device",
+    Backing.ZERO: "zeros alone, by its zeromap bit",
+    Backing.ZSWAP: "in a zswap entry",
+    Backing.FOLIO: "in a folio in memory",
+}
+"""Where the contents of a slot are, in the legacy design, in a sentence."""
 
 
 class KernelCall(NamedTuple):
@@ -58,10 +70,43 @@ _BACKING_CALLS: dict[Backing | None, KernelCall] = {
     Backing.ZSWAP: KernelCall("zswap_entry_store", "S10"),
 }
 
+_LEGACY_CALLS: dict[Event, KernelCall] = {
+    **_CALLS,
+    Event.SWAPOFF: KernelCall("try_to_unuse", "S14"),
+    Event.ALLOC: KernelCall("folio_alloc_swap", "S20"),
+    Event.FREE: KernelCall("swap_entries_free", "BACKGROUND"),
+    Event.DUPLICATE: KernelCall("__swap_duplicate", "S12"),
+    Event.PUT: KernelCall("swap_free_nr", "S12"),
+    Event.PTE_MAP: KernelCall("do_swap_page", "BACKGROUND"),
+    Event.FAULT: KernelCall("do_swap_page", "BACKGROUND"),
+    Event.WRITEOUT: KernelCall("swap_writeout", "BACKGROUND"),
+}
+
+
+def _legacy_call(record: TraceRecord) -> KernelCall:
+    event = record.event
+    if event is Event.BACKING:
+        if record.new is Backing.ZSWAP:
+            return KernelCall("zswap_store", "S21")
+        if record.new is Backing.ZERO:
+            return KernelCall("swap_zeromap_folio_set", "S13")
+        if record.old is Backing.ZSWAP:
+            return KernelCall("zswap_writeback_entry" if record.new is Backing.SWAPFILE else "zswap_load", "S21")
+        return KernelCall("swap_writeout", "BACKGROUND")
+    if event is Event.CACHE_ADD:
+        return KernelCall("swap_cache_add_folio", "S23") if record.value else KernelCall("swapcache_prepare", "S12")
+    if event is Event.CACHE_DEL:
+        return KernelCall("__remove_mapping", "BACKGROUND") if record.value else KernelCall("swapcache_clear", "S12")
+    if event in (Event.PTE_MAP, Event.FAULT) and not record.entry:
+        return KernelCall("set_pte_at" if event is Event.PTE_MAP else "handle_mm_fault", "BACKGROUND")
+    return _LEGACY_CALLS.get(event, KernelCall("", ""))
+
 
 def kernel_call(record: TraceRecord) -> KernelCall:
     """Return the kernel function that makes the change a record tells of, and its source."""
     event = record.event
+    if record.design == "legacy":
+        return _legacy_call(record)
     if event is Event.BACKING:
         # swap-in and swapoff store the folio; a write-out that can't use the old backing prepares itself so
         to_folio = "vswap_prepare_writeout" if record.old is Backing.ZERO else "vswap_store_folio"
@@ -82,11 +127,38 @@ def address(vpn: int) -> str:
     return f"{vpn << PAGE_SHIFT:#x}"
 
 
+def entry_name(entry: int, design: str) -> str:
+    """Return what an entry is called within a sentence: by its number, in legacy as the physical slot that it is."""
+    if design != "legacy":
+        return f"entry {entry}"
+    slot = swp_slot_t(entry)
+    return f"slot {slot.offset} of swapfile {slot.type}"
+
+
+def _held(record: TraceRecord) -> str:
+    return entry_name(record.entry, record.design)
+
+
+def _subject(record: TraceRecord) -> str:
+    return _held(record).capitalize()
+
+
 def _where(record: TraceRecord) -> str:
     return f"Page {address(record.vpn)} of process {record.pid}"
 
 
+def _legacy_backing(record: TraceRecord) -> str:
+    was = LEGACY_PLACES[record.old] if record.old is not None else "nowhere"
+    now = LEGACY_PLACES[record.new] if record.new is not None else "nowhere"
+    if record.new is Backing.ZSWAP:
+        now = f"in zswap entry {record.slot} ({record.value:,} bytes)"
+    kept = "" if record.new is Backing.SWAPFILE else "; the slot stays taken"
+    return f"{_subject(record)}: its contents were {was} before, they are {now} now{kept}."
+
+
 def _backing(record: TraceRecord) -> str:
+    if record.design == "legacy":
+        return _legacy_backing(record)
     was = BACKING_NAMES[record.old] if record.old is not None else "nothing"
     if record.new is Backing.SWAPFILE:
         slot = swp_slot_t(record.slot)
@@ -101,33 +173,35 @@ def _backing(record: TraceRecord) -> str:
 def _cache(record: TraceRecord) -> str:
     if record.event is Event.CACHE_ADD:
         if record.value:
-            return f"Entry {record.entry}: folio {record.value:#x} is in the swap cache now."
-        return f"Entry {record.entry}: pinned for the swap cache; its folio is on its way."
+            return f"{_subject(record)}: folio {record.value:#x} is in the swap cache now."
+        return f"{_subject(record)}: pinned for the swap cache; its folio is on its way."
     left = "; a shadow stays behind" if record.value else ""
-    return f"Entry {record.entry}: out of the swap cache{left}."
+    return f"{_subject(record)}: out of the swap cache{left}."
 
 
 def _pte(record: TraceRecord) -> str:
     if record.event is Event.PTE_MAP:
-        held = f"entry {record.entry}" if record.entry else "nothing"
+        held = _held(record) if record.entry else "nothing"
         return f"{_where(record)}: the PTE held {held} and maps frame {record.value} now."
     if record.event is Event.PTE_SWAP:
-        return f"{_where(record)}: the PTE holds entry {record.entry} now."
-    held = f" It held entry {record.entry}." if record.entry else ""
+        return f"{_where(record)}: the PTE holds {_held(record)} now."
+    held = f" It held {_held(record)}." if record.entry else ""
     return f"{_where(record)}: the PTE is empty now.{held}"
 
 
 def _fault(record: TraceRecord) -> str:
     access = "write" if record.value & 1 else "read"
     size = "major" if record.value & 2 else "minor"
-    found = f"finds entry {record.entry} in the PTE" if record.entry else "finds no page"
+    found = f"finds {_held(record)} in the PTE" if record.entry else "finds no page"
     return f"{_where(record)}: a {access} {found} ({size} fault)."
 
 
 def _writeout(record: TraceRecord) -> str:
     if record.new is None:
-        return f"Entry {record.entry}: nothing takes the folio or needs it; it stays in memory."
-    return f"Entry {record.entry}: written out; backed by {BACKING_NAMES[record.new]}."
+        return f"{_subject(record)}: nothing takes the folio or needs it; it stays in memory."
+    if record.design == "legacy":
+        return f"{_subject(record)}: written out; its contents are {LEGACY_PLACES[record.new]}."
+    return f"{_subject(record)}: written out; backed by {BACKING_NAMES[record.new]}."
 
 
 def _process(record: TraceRecord) -> str:
@@ -137,7 +211,7 @@ def _process(record: TraceRecord) -> str:
 
 
 def _other(record: TraceRecord) -> str:
-    entry, value = record.entry, record.value
+    value = record.value
     if record.event is Event.MARK:
         return f"Mark: {record.label}"
     if record.event is Event.SWAPON:
@@ -146,11 +220,14 @@ def _other(record: TraceRecord) -> str:
         return f"Swapfile {record.slot} is off."
     if record.event is Event.ALLOC:
         owner = f" for memory cgroup {value}" if value else ""
-        return f"Entry {entry} is allocated{owner}; its folio in memory is the backing."
+        if record.design == "legacy":
+            return f"{_subject(record)} is taken{owner}: reserved on the device, whatever will have the contents."
+        return f"{_subject(record)} is allocated{owner}; its folio in memory is the backing."
     if record.event is Event.FREE:
-        return f"Entry {entry} is free: no page table and no swap cache refers to it."
+        return f"{_subject(record)} is free: no page table and no swap cache refers to it."
     if record.event is Event.WRITEBACK:
-        return f"Entry {entry}: write-back from zswap to a swapfile {'done' if value else 'refused'}."
+        where = "its place on the device" if record.design == "legacy" else "a swapfile"
+        return f"{_subject(record)}: write-back from zswap to {where} {'done' if value else 'refused'}."
     return f"Reclaim was asked for {value:,} pages and got {record.slot:,}."
 
 
@@ -162,7 +239,7 @@ def describe(record: TraceRecord) -> str:
     if event in (Event.CACHE_ADD, Event.CACHE_DEL):
         return _cache(record)
     if event in (Event.DUPLICATE, Event.PUT):
-        return f"Entry {record.entry}: swap_count is now {record.value}."
+        return f"{_subject(record)}: swap_count is now {record.value}."
     if event is Event.BACKING:
         return _backing(record)
     if event is Event.FAULT:
