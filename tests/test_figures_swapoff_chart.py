@@ -15,6 +15,7 @@ from vswaplab.figures.swapoff_chart import (
     kernel_rows,
     show_code,
     slope,
+    slopes_table,
     swapoff_chart,
     swapoff_traces,
     text_twin,
@@ -161,6 +162,15 @@ def test_the_table_twin_has_every_row() -> None:
     assert tables.count("<tr>") == 1 + len(grid()) + 1 + len(kernel_rows())
     assert ">262,400</td>" in tables
     assert text_twin(grid()).count("<table>") == 1
+
+
+def test_the_slopes_of_all_lines_stand_in_one_table() -> None:
+    found = {row[0]: row[1:] for row in slopes_table(grid(), kernel_rows()).rows}
+    assert found["model: PTEs visited for each PTE mapped"] == ("1.00", "0.00")
+    assert found["model: nanoseconds for each PTE mapped"] == ("10.00", "0.00")
+    assert found["model: microseconds for each page swapped"] == ("10.01", "10.00")
+    assert found["kernels: instructions for each page swapped"][0] == "33,504.00"
+    assert len(slopes_table(grid()).rows) == 4
 
 
 def test_the_code_behind_the_chart_runs_as_python() -> None:

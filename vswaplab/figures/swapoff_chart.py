@@ -39,6 +39,7 @@ __all__ = [
     "kernel_rows",
     "show_code",
     "slope",
+    "slopes_table",
     "swapoff_chart",
     "swapoff_tables",
     "swapoff_traces",
@@ -274,8 +275,8 @@ class _Chart:
 
 
 def _words(cell: _Cell) -> tuple[str, str]:
-    backing = cell.rows[0].get("backing")
-    where = f" in {backing}" if backing else ""
+    backing = cell.rows[0].get("backing", "")
+    where = {"": "", "device": " on a device"}.get(backing, f" in {backing}")
     if cell.grows == MAPPED:
         return cell.measure.title, f"{cell.held:,.0f} pages{where}; a stranger's mapping grows"
     held = f"a stranger has {_size(cell.held)} mapped" if cell.held else "no strangers"
@@ -351,6 +352,31 @@ def swapoff_tables(rows: Iterable[Row], kernels: Iterable[Row] = ()) -> list[Tab
     model = [{**{name: row[name] for name in columns}, "milliseconds": f"{1000 * row['seconds']:,.2f}"} for row in rows]
     counted = [{name: row[name] for name in ("design", SWAPPED, MAPPED, "instructions")} for row in kernels]
     return [table(model, "swapoff in the model"), *([table(counted, "swapoff in real kernels")] if counted else [])]
+
+
+_SLOPES = (
+    ("ptes_visited", MAPPED, 1.0, "model: PTEs visited for each PTE mapped"),
+    ("seconds", MAPPED, 1e9, "model: nanoseconds for each PTE mapped"),
+    ("pages_read", SWAPPED, 1.0, "model: pages read for each page swapped"),
+    ("seconds", SWAPPED, 1e6, "model: microseconds for each page swapped"),
+    ("instructions", MAPPED, 1.0, "kernels: instructions for each PTE mapped"),
+    ("instructions", SWAPPED, 1.0, "kernels: instructions for each page swapped"),
+)
+
+
+def slopes_table(rows: Iterable[Row], kernels: Iterable[Row] = ()) -> Table:
+    """Return the slopes of all lines of the chart, a column for each design (least squares)."""
+    rows, kernels = list(rows), list(kernels)
+    found: list[dict[str, Any]] = []
+    for name, grows, scale, words in _SLOPES:
+        chosen, _ = _growing(kernels if name == "instructions" else rows, grows)
+        slopes = {
+            design: float(scale * slope(*_points(chosen, design, grows, name)))
+            for design in dict.fromkeys(row["design"] for row in chosen)
+        }
+        if slopes:
+            found.append({"slope": words, **slopes})
+    return table(found, "What one more costs")
 
 
 def text_twin(rows: Iterable[Row], kernels: Iterable[Row] = ()) -> str:
