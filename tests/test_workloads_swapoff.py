@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -266,16 +267,13 @@ def test_who_is_walked_is_the_same_in_kernel_and_model() -> None:
     assert all(state in text for state in STATES)
 
 
-def test_a_damaged_table_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def test_a_damaged_table_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A table that is missing or holds something else is one sentence."""
-    from pathlib import Path
-
-    folder = Path(str(tmp_path))
-    monkeypatch.setattr(kernel_tables, "data_dir", lambda: folder)
+    monkeypatch.setattr(kernel_tables, "data_dir", lambda: tmp_path)
     with pytest.raises(NotFound, match=r"swapoff\.csv"):
         kernel_swapoffs()
-    (folder / "kernel").mkdir()
-    (folder / "kernel" / "swapoff.csv").write_text("kernel,ns\n7.2.13,1\n")
+    (tmp_path / "kernel").mkdir()
+    (tmp_path / "kernel" / "swapoff.csv").write_text("kernel,ns\n7.2.13,1\n")
     with pytest.raises(InvalidArgument, match="damaged"):
         kernel_swapoffs()
 
