@@ -7,8 +7,10 @@ move from zswap to the swapfile are seen to do so.
 Columns from the left: page table entries by process, virtual slots by cluster, and the backings; page frames are a band
 below, which both the present page table entries and the swap cache reach. In the legacy design page table entries hold
 slots of a swapfile, so these are the second column, zswap and the zero page the third, and the fourth is the blocks of
-the device: each slot's compressed page and its block stand in the slot's own row. Up to 40 things a column stand in rows with
-their labels beside them; up to 64 in a few rows' columns with short labels; more in a grid of cells without labels.
+the device: each slot's compressed page and its block stand in the slot's own row.
+
+Up to 40 things a column stand in rows with their labels beside them; up to 64 in a few rows' columns with short labels;
+more in a grid of cells without labels.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ Edge kinds: ``pte`` (a PTE to its virtual slot, or to its folio when present), `
 its contents), ``swapcache`` (a virtual slot to its folio in the swap cache), ``rmap`` (a slot of a swapfile back to the
 virtual slot).
 
-Legacy: page tables hold physical slots, so the second column is the swapfile's, and its blocks are a column of their own:
+Legacy: page tables hold physical slots, so the second column is the swapfile's; its blocks are a column of their own:
 
 ===================================  ========  ========================================================================
 node                                 column    attributes (besides `kind`, `label`, `column`)

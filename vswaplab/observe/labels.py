@@ -27,9 +27,13 @@ class Labels:
     processes: Mapping[int, str] = field(default_factory=dict)
     devices: Mapping[int, str] = field(default_factory=dict)
     clusters: Mapping[int, str] = field(default_factory=dict)
+    files: Mapping[int, str] = field(default_factory=dict)
+    """tmpfs files by the pid under which the trace knows them."""
 
     def process(self, pid: int) -> str:
-        """Return a process as pictures name it."""
+        """Return a process, or a tmpfs file, as pictures name it."""
+        if pid in self.files:
+            return f"tmpfs file {pid} ({_short(self.files[pid])})"
         name = _short(self.processes.get(pid, ""))
         return f"process {pid} ({name})" if name else f"process {pid}"
 
@@ -54,6 +58,7 @@ def labels_of(machine: Any) -> Labels:
         {pid: str(process.name) for pid, process in getattr(machine, "processes", {}).items()},
         {si.type: str(si.device.name).rpartition("/")[2] for si in getattr(machine, "devices", ())},
         _cluster_names(machine),
+        {pid: str(file.name).rpartition("/")[2] for pid, file in getattr(machine, "shmem_files", {}).items()},
     )
 
 

@@ -143,7 +143,7 @@ def _vmstat(machine: Any) -> str:
 def _pages(machine: Any) -> dict[str, int]:
     """Return the page counts of /proc/vmstat, in its order, with the working set's events among them as there."""
     root = machine.root_memcg
-    shmem = {"nr_shmem": machine.shmem_pages} if getattr(machine, "shmem_files", None) else {}
+    shmem = {"nr_shmem": machine.shmem_pages} if machine.shmem_files else {}
     return {
         "nr_free_pages": machine.free_pages,
         "nr_inactive_anon": root.stat("inactive_anon") >> PAGE_SHIFT,

@@ -53,7 +53,7 @@ class Snapshot:
         "swap_clusters" are those of the swapfiles (device, cluster, state, order, count), in both designs. "clusters"
         are the virtual ones; in legacy, where there are none, those of the swapfiles.
         """
-        names = self.labels.processes
+        names = {**self.labels.processes, **self.labels.files}
         tables = self.state.tables()
         return {
             **tables,

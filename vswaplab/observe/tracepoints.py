@@ -122,7 +122,9 @@ class Trace:
         InvalidArgument if it is a state of another design.
         """
         if state is not None and state.design != self.design:
-            raise InvalidArgument(f"This is a trace of the {self.design} design; a {state.design} state has no part in it.")
+            raise InvalidArgument(
+                f"This is a trace of the {self.design} design; a {state.design} state has no part in it."
+            )
         self._base = State(design=self.design) if state is None else state.copy()
         self.first = 0
         """The oldest step that is kept."""
