@@ -186,6 +186,7 @@ def chart_layout(theme: Theme, height: int, alt: str, foot: int = FOOT) -> dict[
         "font": {"family": FONT, "size": 12, "color": theme.text},
         "hoverlabel": {"align": "left", "font": {"family": "monospace"}},
         "dragmode": False,
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "remove": ["select", "lasso"]},
         "showlegend": False,
         "meta": {"alt": alt},
     }

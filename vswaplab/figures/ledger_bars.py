@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 
 from vswaplab.errors import InvalidArgument
 from vswaplab.figures.chart import GRID, chart_layout
+from vswaplab.figures.layout import WIDTH
 from vswaplab.figures.ledger_chart import PATTERN_LINES, STRUCTURE_LOOKS, UNKNOWN_LOOK
 from vswaplab.figures.palette import Theme, theme_named
 
@@ -49,7 +50,7 @@ def ledger_bars(
     layout = chart_layout(colours, height, alt_text(chosen, titles), foot=_FOOT)
     left = 12 + round(6.6 * max(len(name) for name in names))
     layout.update(
-        margin={"l": left, "r": 96, "t": _TOP, "b": _FOOT},
+        margin={"l": 0, "r": 0, "t": _TOP, "b": _FOOT},
         barmode="stack",
         bargap=0.25,
         showlegend=True,
@@ -63,8 +64,10 @@ def ledger_bars(
             "itemclick": False,
             "itemdoubleclick": False,
             "traceorder": "normal",
+            "entrywidth": 118,
         },
         xaxis={
+            "domain": [left / WIDTH, 1 - 96 / WIDTH],
             "range": [0, 1.02 * max(totals)],
             "gridcolor": GRID,
             "zeroline": False,
@@ -80,7 +83,7 @@ def ledger_bars(
         {
             "xref": "paper",
             "yref": "paper",
-            "x": 0,
+            "x": left / WIDTH,
             "y": 1,
             "yshift": 8,
             "yanchor": "bottom",

@@ -307,7 +307,7 @@ def _band(panel: Panel, series: _Series, name: str, theme: Theme, unit: str) -> 
         "x": list(series.usage),
         "y": list(series.structures[name]),
         "mode": "lines",
-        "line": {"color": colour, "width": 0.8},
+        "line": {"color": colour, "width": 0.8 if any(series.structures[name]) else 0},
         "stackgroup": f"{series.backend}/{series.design}",
         "fillcolor": colour,
         "fillpattern": {

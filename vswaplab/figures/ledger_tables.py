@@ -88,7 +88,7 @@ def structures_table(rows: Sequence[Row]) -> Table:
             "structure": line.name,
             "there are": line.units,
             "of": line.unit,
-            "bytes each": f"{line.unit_bytes:g}",
+            "bytes each": f"{line.unit_bytes:,g}",
             "MiB": f"{line.mib:.3f}",
             "bytes a slot": f"{line.bytes / row.slots:.3f}",
             "made": "at swapon" if line.static else "with use",
