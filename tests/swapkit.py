@@ -78,6 +78,7 @@ class KitFolio:
         self.uptodate = True
         self.dirty = True
         self.writeback = False
+        self.mapped: tuple[int, ...] = ()
         self.refcount = 1
 
 

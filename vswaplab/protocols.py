@@ -6,7 +6,7 @@ path through these protocols alone. `Machine` runs any `SwapSpace`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
@@ -206,6 +206,11 @@ class FolioLike(Protocol):
     @property
     def memcg(self) -> MemcgLike | None:
         """Who pays for the folio."""
+        ...
+
+    @property
+    def mapped(self) -> Sized:
+        """What maps it: empty if nothing does."""
         ...
 
 

@@ -87,6 +87,10 @@ class SwapCacheFolios:
         """Whether any of `nr` entries has a page table reference."""
         raise NotImplementedError
 
+    def _keeps_swap_of(self, folio: FolioLike) -> bool:
+        """Whether a folio's swap is kept when the last entry of a page table goes, for others that map it."""
+        return False
+
     def _drop_counts(self, entry: int, nr: int) -> list[int]:
         """Drop one reference from each of `nr` entries; return those that only the swap cache keeps now."""
         raise NotImplementedError
@@ -166,7 +170,7 @@ class SwapCacheFolios:
             if each < done:
                 continue
             folio = self.swap_cache_get_folio(each)
-            if folio is None or folio.locked:
+            if folio is None or folio.locked or self._keeps_swap_of(folio):
                 continue
             done = folio.swap + folio.nr_pages
             self._try_to_reclaim_swap(folio)

@@ -34,6 +34,7 @@ class WritebackFolio:
     dirty = False
     writeback = False
     uptodate = False
+    mapped = ()
 
     def __init__(self, zswap_entry: int, memcg: MemcgLike | None) -> None:
         self.pointer = _FOLIO_BASE + STRUCT_PAGE_SIZE * zswap_entry

@@ -46,6 +46,7 @@ class _Folio:
     )
     order = 0
     nr_pages = 1
+    mapped = ()
 
     def __init__(self, number: int, memcg: MemcgLike) -> None:
         self.pointer = VMEMMAP_START + STRUCT_PAGE_SIZE * number

@@ -127,6 +127,10 @@ class LegacySwapCache(LegacyCore):
     def _any_swapped(self, entry: int, nr: int) -> bool:
         return any(self.swp_swapcount(each) for each in range(entry, entry + nr))
 
+    def _keeps_swap_of(self, folio: FolioLike) -> bool:
+        """Kept while somebody maps the folio, unless swap runs short: seen in data/kernel/phases.csv [BACKGROUND]."""
+        return len(folio.mapped) > 0 and not self._swap_full(folio)
+
     def reclaim_slot(self, slot: int) -> int:
         """Free a cache-only slot for the allocator; return how many went. The slot is the entry: no rmap is asked."""
         folio = self.swap_cache_get_folio(slot)
@@ -153,6 +157,10 @@ class LegacySwapCache(LegacyCore):
         """
         if not folio.in_swapcache:
             return False
+        return self._swap_full(folio)
+
+    def _swap_full(self, folio: FolioLike) -> bool:
+        """Whether swap, or the cgroup's share of it, is more than half used."""
         return self.devices.vm_swap_full() or (folio.memcg is not None and folio.memcg.swap_full())
 
     def readahead_entries(self, entry: int, window: int) -> list[int]:

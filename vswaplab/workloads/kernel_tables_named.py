@@ -125,11 +125,27 @@ PHASES_NAMED = (
     *_at(
         ("5kids_gone",),
         (*_SLOTS, *_CACHED),
-        "When the last entry of a page in the swap cache goes, these kernels keep its swap as long as another process "
-        "maps the page, the model frees it (free_swap_and_cache_nr in section 3.7 of docs/facts.md); and 6.12 gives "
-        "freed slots back 64 at a time.",
+        "When the last entry of a page in the swap cache goes, the kernel measured keeps its swap as long as another "
+        "process maps the page, posted v6 frees it (free_swap_and_cache_nr in section 3.7 of docs/facts.md).",
+        where={"kernel": "*+vswap*"},
         low=-8,
         high=SHARED_PAGES + SLOTS_AHEAD,
+    ),
+    *_at(
+        ("5kids_gone",),
+        (*_SLOTS, *_CACHED),
+        "Linux 6.12 gives slots back 64 at a time, and a few of the processes' own pages come and go.",
+        where={"kernel": "6.12*"},
+        low=-8,
+        high=SLOTS_AHEAD,
+    ),
+    *_at(
+        ("5kids_gone",),
+        (*_SLOTS, *_CACHED),
+        "A few of the processes' own pages come and go, at times that the table does not show.",
+        where={"kernel": "7.2.13"},
+        low=-8,
+        high=8,
     ),
     *_at(
         PHASES[1:5],
