@@ -143,7 +143,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--repeat",
         type=int,
-        default=3,
+        default=1,
         metavar="N",
         help="give the time of the fastest of N runs; default: %(default)s",
     )
