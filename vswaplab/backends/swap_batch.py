@@ -63,6 +63,7 @@ def take_hinted(si: SwapFile, hint: PercpuCluster, nr: int, order: int) -> U64:
     cluster = start >> SWAPFILE_CLUSTER_SHIFT
     if hint.device[order] is not si or not si.writeok or not si._usable(cluster, order) or _may_reclaim(si):
         return _NONE
+    si.shared.bitmap_scans += 1
     words = si.allocated.rows[cluster * _WORDS : (cluster + 1) * _WORDS]
     bad = si.bad_map.rows[cluster * _WORDS : (cluster + 1) * _WORDS]
     size, base = 1 << order, cluster << SWAPFILE_CLUSTER_SHIFT

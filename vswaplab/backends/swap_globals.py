@@ -46,6 +46,8 @@ class SwapGlobals:
         self.avail: list[SwapFile] = []
         """``swap_avail_head``: those with room; equals take turns."""
         self.percpu = [PercpuCluster() for _ in range(cpus)]
+        self.bitmap_scans = 0
+        """Times that a cluster's bitmap was searched for free slots, over all devices there ever were."""
         self.reclaim_slot: Callable[[swp_slot_t], int] | None = None
         """Set by the design: tries to free a cache-only slot; returns how many slots went, 0 if it could not."""
         self.on_swapon: Callable[[SwapFile], None] | None = None

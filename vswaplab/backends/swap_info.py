@@ -106,6 +106,7 @@ class SwapFile(SwapMaps):
         if self.writeok and self._usable(cluster, order):
             word, bit = start >> 6, 1 << (start & 63)
             if not order and not (self._allocated[word] | self._bad[word]) & bit:
+                self.shared.bitmap_scans += 1  # a search that ends at its first slot
                 self._allocated[word] |= bit
                 self._account(cluster, 0, 1, start + 1, hint)
                 return start
@@ -181,6 +182,7 @@ class SwapFile(SwapMaps):
         reclaimable = 0
         if self.cache_only_pages and self.shared.reclaim_slot is not None and self.shared.vm_swap_full():
             reclaimable = self._cache_only_bits(cluster)
+        self.shared.bitmap_scans += 1
         index = _first_run(busy & ~reclaimable, start - base, order)
         while index >= 0:
             wanted = reclaimable >> index & (1 << (1 << order)) - 1
@@ -194,6 +196,7 @@ class SwapFile(SwapMaps):
             if not busy >> index & (1 << (1 << order)) - 1:
                 return base + index
             reclaimable &= self._cache_only_bits(cluster)
+            self.shared.bitmap_scans += 1
             index = _first_run(busy & ~reclaimable, index + (1 << order), order)
         return 0
 

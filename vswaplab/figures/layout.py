@@ -192,7 +192,7 @@ class SlotLayout:
         self.mark = min(13.0, 0.72 * min(self._cells.height, self._cells.width))
         self.design = universe.design
         if self.design == "legacy":
-            left, middle, right, last = (150, 320, 540, 800) if self.full_labels else (48, 282, 516, 750)
+            left, middle, right, last = (204, 366, 580, 796) if self.full_labels else (48, 282, 516, 750)
             bottom = max(self._ptes(left), self._legacy_columns(middle, right, last))
         else:
             left, middle, right = (210, 410, 700) if self.full_labels else (66, 372, 678)
@@ -292,7 +292,8 @@ def _cells_for(universe: Universe) -> _Cells:
     width = 240 if universe.design == "virtual" else 180  # three columns side by side, or four
     if size <= _ROWS:
         height = max(14.0, min(26.0, 620 / size))
-        digits = len(str(max(universe.entries, default=0)))
+        shown = [slot.offset for slot in universe.slots] if universe.design == "legacy" else universe.entries
+        digits = len(str(max(shown, default=0)))
         return _Cells(1, height, height, 40 + 7 * digits, 12 if height > 18 else 10)
     if size <= _LABELLED:
         return _Cells(width // 60, 62, 22, 40)

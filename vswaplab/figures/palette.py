@@ -34,9 +34,11 @@ class Theme:
     backing: Mapping[Backing, str]
 
     def colour(self, look: Backing | str) -> str:
-        """Return the colour of a backing, of a page table entry, or of what should not be ("none")."""
+        """Return the colour of a backing, of a page table entry, of an unused block, or of what should not be."""
         if isinstance(look, Backing):
             return self.backing[look]
+        if look == "reserved":
+            return self.backing[Backing.SWAPFILE]
         return self.highlight if look == "none" else self.pte
 
 
@@ -48,10 +50,12 @@ SHAPES: Mapping[Backing | str, str] = MappingProxyType(
         Backing.FOLIO: "circle",
         "present": "triangle-right",
         "swapped": "triangle-right-open",
+        "reserved": "square-open",
         "none": "x",
     }
 )
-"""Plotly markers by backing; page table entries are "present" or "swapped", "none" is a slot that is not there."""
+"""Plotly markers by backing; page table entries are "present" or "swapped", "reserved" is a block of the device whose
+slot is taken while something else has the contents, "none" is a slot that is not there."""
 
 
 def _theme(name: str, ground: str, text: str, faint: str, marks: str) -> Theme:

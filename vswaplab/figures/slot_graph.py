@@ -1,9 +1,11 @@
-"""The slot graph: page table entries, virtual slots and what backs them, as one plotly figure.
+"""The slot graph: page table entries, slots and what backs them, as one plotly figure, for either design.
 
 >>> figure = slot_graph_figure(machine.snapshot())  # doctest: +SKIP
 
-Hover over a mark for the descriptor's fields by the kernel's names. Colour and shape both tell the backing. The ground
-is transparent, the axes are hidden and fixed. `alt_text`, `text_twin` and `show_code` go with it.
+Hover over a mark for the descriptor's fields (legacy: for what each array says of the slot) by the kernel's names.
+Colour and shape both tell the backing. In the legacy design every slot that is taken has its block on the device in
+the last column, hollow while something else has the contents. The ground is transparent, the axes are hidden and fixed.
+`alt_text`, `text_twin` and `show_code` go with it.
 """
 
 from __future__ import annotations
@@ -35,6 +37,11 @@ _LOOKS: tuple[tuple[Backing | str, str], ...] = (
     (Backing.SWAPFILE, "swapfile"),
     (Backing.FOLIO, "folio in memory"),
     ("none", "not allocated"),
+)
+_LEGACY_LOOKS: tuple[tuple[Backing | str, str], ...] = (
+    *((look, "on the device" if look is Backing.SWAPFILE else name) for look, name in _LOOKS[:-1]),
+    ("reserved", "slot taken, block unused"),
+    _LOOKS[-1],
 )
 _EDGES: tuple[tuple[str, Backing | str], ...] = (
     ("pte", "pte"),
@@ -98,12 +105,13 @@ def show_code(pid: int | None = None) -> str:
 
 
 def _traces(scene: Scene, theme: Theme) -> list[dict[str, Any]]:
+    looks = _LEGACY_LOOKS if scene.layout.design == "legacy" else _LOOKS
     return [
         _empty_places(scene, theme),
         *(_edge_trace(scene, theme, kind, backing) for kind, backing in _EDGES),
         _changed_edges(scene, theme),
         _rings(scene, theme),
-        *(_mark_trace(scene, theme, look, name) for look, name in _LOOKS),
+        *(_mark_trace(scene, theme, look, name) for look, name in looks),
         _heading_trace(scene, theme),
     ]
 
@@ -209,12 +217,18 @@ def _mark_trace(scene: Scene, theme: Theme, look: Backing | str, name: str) -> d
             "color": colour,
             "opacity": 1,  # plotly draws marks of several sizes see-through unless told
             "symbol": SHAPES[look],
-            "line": {"width": 2 if SHAPES[look].endswith("-open") else 0},
+            "line": {"width": _outline(look, layout)},
         },
         "name": name,
         "showlegend": named,
         "cliponaxis": False,
     }
+
+
+def _outline(look: Backing | str, layout: SlotLayout) -> float:
+    if look == "reserved":  # what is not there must not outshine what is
+        return 1.5 if layout.labelled else 1.0
+    return 2 if SHAPES[look].endswith("-open") else 0
 
 
 def _label_left(mark: Mark, scene: Scene) -> bool:

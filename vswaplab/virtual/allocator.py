@@ -35,6 +35,8 @@ class VswapAllocator:
         self.lookups = 0
         self.map_walks = 0
         """Look-ups that had to walk the cluster map (the kernel's xarray), out of `lookups`."""
+        self.bitmap_scans = 0
+        """Times that a cluster's bitmap was searched for a free range."""
         self.fail_new_cluster: Callable[[], bool] | None = None
         """Fault injection: when it returns True, the memory for a new cluster can't be had."""
 
@@ -95,7 +97,10 @@ class VswapAllocator:
     def _take(self, cluster: VswapCluster) -> int | None:
         if not cluster.candidate:
             return None
-        index = cluster.find_range()
+        self.bitmap_scans += 1
+        return self._mark(cluster, cluster.find_range())
+
+    def _mark(self, cluster: VswapCluster, index: int) -> int | None:
         if index < 0:
             return None
         nr = 1 << cluster.order
@@ -132,7 +137,8 @@ class VswapAllocator:
         cluster = self.new_cluster(order)
         if cluster is None:
             return None
-        entry = self._take(cluster)
+        # Where its first range is is known: no search is counted.
+        entry = self._mark(cluster, cluster.find_range())
         cluster.full = not cluster.candidate
         self.keep(cluster, cpu)
         return entry

@@ -59,6 +59,7 @@ def _from_cached(allocator: VswapAllocator, left: int, order: int, cpu: int) -> 
     cluster = allocator.cached[cpu][order]
     if cluster is None:
         return None
+    allocator.bitmap_scans += cluster.candidate
     starts = indices_of(cluster.free_ranges())[:left] if cluster.candidate else np.empty(0, np.intp)
     _take(cluster, starts)
     if not len(starts) or not cluster.candidate:

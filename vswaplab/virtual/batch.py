@@ -46,6 +46,7 @@ class BatchOps(Backings):
 
     def _look_at_last(self, entries: U64) -> None:
         if len(entries):
+            self.allocator.lookups += len(entries) - 1
             self.allocator.find(int(entries[-1]), self.cpu)
 
     def _each_memcg(self, memcgids: npt.NDArray[np.uint16]) -> list[tuple[Any, int]]:
@@ -310,6 +311,7 @@ class BatchOps(Backings):
         device = self.devices[type]
         offsets = device.allocated_offsets()
         entries = device.rmap_get_many(offsets)
+        self.rmap_reads += len(offsets)
         slots = self.desc.rows["slot"][entries.astype(np.int64)]
         match = slots == (offsets & np.uint64(SLOT_OFFSET_MASK) | np.uint64(type << SLOT_OFFSET_BITS))
         return (offsets, entries) if match.all() else (offsets[match], entries[match])

@@ -8,7 +8,7 @@ build on it, a module each.
 from __future__ import annotations
 
 from vswaplab.backends.swap_cache import SwapCacheFolios
-from vswaplab.backends.swapfile import SwapDevices
+from vswaplab.backends.swapfile import SwapDevices, SwapFile
 from vswaplab.backends.zswap import Zswap
 from vswaplab.entry import (
     VSWAP_CLUSTER_MASK,
@@ -20,7 +20,7 @@ from vswaplab.entry import (
 )
 from vswaplab.errors import InvalidArgument, NotFound
 from vswaplab.events import Event, Recorder
-from vswaplab.protocols import MemcgLike, MemcgTable
+from vswaplab.protocols import LOOKUP_KINDS, MemcgLike, MemcgTable
 from vswaplab.virtual.allocator import VswapAllocator
 from vswaplab.virtual.cluster import VswapCluster
 from vswaplab.virtual.descriptor import (
@@ -61,6 +61,8 @@ class VswapCore(SwapCacheFolios):
         self.allocator = VswapAllocator(self.desc, cpus, max_cluster_id)
         self.device_pins: dict[int, int] = {}
         """References to devices taken by `tryget_swap_entry`, by type; swapoff waits for them."""
+        self.rmap_reads = 0
+        """Times that a physical slot was led back to its entry."""
         self._connect()
 
     def _connect(self) -> None:
@@ -115,6 +117,18 @@ class VswapCore(SwapCacheFolios):
             swap_cache=None if cache & 1 else self.folios.get(cache),
             shadow=cache if cache & 1 else 0,
         )
+
+    def lookup_counts(self) -> dict[str, int]:
+        """Return how many look-ups of each kind were done so far; see `vswaplab.protocols.LOOKUP_KINDS`.
+
+        An array form counts a descriptor for each entry, and a walk or a scan only where it does one.
+        """
+        counts = dict.fromkeys(LOOKUP_KINDS, 0)
+        counts["descriptor"] = self.allocator.lookups
+        counts["cluster_map"] = self.allocator.map_walks
+        counts["bitmap_scan"] = self.allocator.bitmap_scans + self.devices.bitmap_scans
+        counts["rmap"] = self.rmap_reads
+        return counts
 
     def _exists(self, entry: int) -> bool:
         return entry > 0 and self.allocator.find(entry, self.cpu) is not None
@@ -288,7 +302,11 @@ class VswapCore(SwapCacheFolios):
     def swp_slot_to_swp_entry(self, slot: int) -> swp_entry_t:
         """Return the entry that a physical slot backs, or 0 if none."""
         where = swp_slot_t(slot)
-        return swp_entry_t(self.devices[where.type].rmap_get(where.offset))
+        return swp_entry_t(self._rmap_read(self.devices[where.type], where.offset))
+
+    def _rmap_read(self, device: SwapFile, offset: int) -> int:
+        self.rmap_reads += 1
+        return device.rmap_get(offset)
 
     # -- whose is it ---------------------------------------------------------------------------------------------
 

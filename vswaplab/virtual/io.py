@@ -117,7 +117,7 @@ class SwapIO(Backings, ZswapWriteback):
             return []
         device = self.devices[slot.type]
         first = slot.offset - slot.offset % window
-        neighbours = (device.rmap_get(at) for at in range(max(1, first), min(first + window, device.max)))
+        neighbours = (self._rmap_read(device, at) for at in range(max(1, first), min(first + window, device.max)))
         return [each for each in neighbours if each and each != entry and not self.is_swap_cached(each)]
 
     def can_swap_out(self, memcg: MemcgLike | None) -> bool:

@@ -49,7 +49,7 @@ class Swapoff(SwapIO):
         for offset in device.allocated_offsets():
             stop_if_cancelled(host)
             at = int(offset)
-            entry = device.rmap_get(at) if device.is_allocated(at) else 0
+            entry = self._rmap_read(device, at) if device.is_allocated(at) else 0
             if entry:
                 yield at, entry
 
