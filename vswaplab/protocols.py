@@ -36,6 +36,7 @@ __all__ = [
 LOOKUP_KINDS = {
     "descriptor": "an entry was resolved to its descriptor (virtual)",
     "cluster_map": "that took a walk of the cluster map, an xarray (virtual)",
+    "swap_info": "an entry was resolved to its device's arrays and the offset in them (legacy)",
     "swap_map": "the byte of a slot was read or changed (legacy)",
     "zswap_tree": "a slot was looked up, entered or erased in its zswap xarray (legacy)",
     "zswap_node": "nodes visited in these walks (legacy)",

@@ -47,6 +47,8 @@ class LegacyCore(SwapCacheFolios):
         self.record = recorder
         self.info: dict[int, LegacyInfo] = {}
         """The arrays of each device that is on, by type."""
+        self.resolved = 0
+        """Times that an entry was resolved to its device's arrays."""
         self._past_lookups: Counter[str] = Counter()
         self._connect()
 
@@ -67,6 +69,7 @@ class LegacyCore(SwapCacheFolios):
 
     def at(self, entry: int) -> tuple[LegacyInfo, int]:
         """Return the arrays that hold an entry, and its offset; InvalidArgument (-EINVAL) if no such slot can be."""
+        self.resolved += 1
         info = self.info.get(entry >> SLOT_OFFSET_BITS)
         offset = entry & SLOT_OFFSET_MASK
         if info is None or not 0 < offset < info.si.max:
@@ -75,6 +78,7 @@ class LegacyCore(SwapCacheFolios):
 
     def _find(self, entry: int) -> tuple[LegacyInfo, int] | None:
         """As `at`, but None if there is no such slot."""
+        self.resolved += 1
         info = self.info.get(entry >> SLOT_OFFSET_BITS)
         offset = entry & SLOT_OFFSET_MASK
         return None if info is None or not 0 < offset < info.si.max else (info, offset)
@@ -88,7 +92,8 @@ class LegacyCore(SwapCacheFolios):
 
         For onlookers: it leaves the counters of look-ups as they are.
         """
-        found = self._find(entry)
+        with self._uncounted():
+            found = self._find(entry)
         count, cached = found[0].swap_map.peek(found[1]) if found is not None else (0, False)
         if found is None or not (count or cached):
             raise NotFound(f"Swap entry {entry:#x} is not in use.")
@@ -110,9 +115,11 @@ class LegacyCore(SwapCacheFolios):
     @contextmanager
     def _uncounted(self) -> Iterator[None]:
         before = [(info, info.zswap_tree.walks, info.zswap_tree.nodes_visited) for info in self.info.values()]
+        resolved = self.resolved
         try:
             yield
         finally:
+            self.resolved = resolved
             for info, walks, nodes in before:
                 info.zswap_tree.walks, info.zswap_tree.nodes_visited = walks, nodes
 
@@ -135,7 +142,8 @@ class LegacyCore(SwapCacheFolios):
         total = Counter(self._past_lookups)
         for info in self.info.values():
             total.update(_lookups_of(info))
-        total["bitmap_scan"] += getattr(self.devices, "bitmap_scans", 0)
+        total["swap_info"] += self.resolved
+        total["bitmap_scan"] += self.devices.bitmap_scans
         return {kind: total[kind] for kind in LOOKUP_KINDS}
 
     # -- references ----------------------------------------------------------------------------------------------

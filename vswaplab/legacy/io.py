@@ -39,11 +39,12 @@ class LegacyIO(LegacySwapCache, ZswapWriteback):
                 self.record(Event.BACKING, entry + i, old=old, new=now, slot=slot)
 
     def _mark_in_memory(self, entry: int, nr: int, alone: int) -> None:
-        """Say whether a folio in memory is the only copy of the contents of entries."""
-        for each in range(entry, entry + nr):
-            info, offset = self.at(each)
-            if info.only_in_memory[offset] != alone:
-                info.only_in_memory[offset] = alone
+        """Say whether a folio in memory is the only copy of the contents of entries: the model's own note."""
+        with self._uncounted():
+            for each in range(entry, entry + nr):
+                info, offset = self.at(each)
+                if info.only_in_memory[offset] != alone:
+                    info.only_in_memory[offset] = alone
 
     # -- out -----------------------------------------------------------------------------------------------------
 

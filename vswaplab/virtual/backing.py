@@ -129,7 +129,7 @@ class Backings(SwapCache):
 
         def same(i: int) -> bool:
             each = entry + i
-            if not self._exists(each) or desc.flags[each] & TYPE_MASK != kind:
+            if (i and not self._exists(each)) or desc.flags[each] & TYPE_MASK != kind:
                 return False
             if kind == TYPE_SWAPFILE:
                 return desc.handle[each] == handle + i
