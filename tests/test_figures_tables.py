@@ -14,12 +14,12 @@ from vswaplab.figures.ledger_tables import (
     scattered_table,
     structures_table,
 )
-from vswaplab.figures.swap_tables import entries_table, reports_table
+from vswaplab.figures.swap_tables import entries_table, lookups_table, reports_table
 from vswaplab.figures.tables import Table, table
 from vswaplab.observe.ledger_build import rows_of
 from vswaplab.observe.ledger_claims import check_claims, crossover
 from vswaplab.observe.ledger_designs import DESIGNS
-from vswaplab.protocols import SwapoffReport
+from vswaplab.protocols import LOOKUP_KINDS, SwapoffReport
 from vswaplab.units import PAGE_SIZE, ZERO_PAGE
 from vswaplab.workloads.corpus import page_bytes
 
@@ -91,10 +91,9 @@ def test_what_is_known_of_an_entry_is_what_the_design_holds(design: str) -> None
         else:
             assert column(found, "swap_count") == ["1", "1", ""]
             assert column(found, "slot or zswap_entry")[1] == "nothing"
-        counts = machine.swap.lookup_counts() if hasattr(machine.swap, "lookup_counts") else None
+        counts = machine.swap.lookup_counts()
         entries_table(machine, entries)
-        if counts is not None:
-            assert machine.swap.lookup_counts() == counts
+        assert machine.swap.lookup_counts() == counts
         with pytest.raises(NotFound):
             entries_table(machine, {"none": 200})
 
@@ -107,3 +106,9 @@ def test_reports_stand_side_by_side() -> None:
         ("slots scanned", "0", "9"),
         ("milliseconds", "500.00", "0.00"),
     )
+
+
+def test_lookups_stand_side_by_side_without_those_that_nobody_did() -> None:
+    none = dict.fromkeys(LOOKUP_KINDS, 0)
+    found = lookups_table({"legacy": {**none, "swap_map": 6}, "virtual": {**none, "descriptor": 9}}, pages=3)
+    assert {row[0]: row[1:3] for row in found.rows} == {"descriptor": ("0.00", "3.00"), "swap_map": ("2.00", "0.00")}

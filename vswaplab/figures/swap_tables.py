@@ -11,9 +11,9 @@ from typing import Any
 
 from vswaplab.entry import swp_slot_t
 from vswaplab.figures.tables import Table, table
-from vswaplab.protocols import SwapoffReport
+from vswaplab.protocols import LOOKUP_KINDS, SwapoffReport
 
-__all__ = ["entries_table", "reports_table"]
+__all__ = ["entries_table", "lookups_table", "reports_table"]
 
 
 def entries_table(machine: Any, entries: Mapping[str, int | None], caption: str | None = None) -> Table:
@@ -83,3 +83,16 @@ def reports_table(reports: Mapping[str, SwapoffReport], names: Iterable[str] = t
     ]
     rows.append({"": "milliseconds", **{title: 1000 * report.seconds for title, report in reports.items()}})
     return table(rows, "What swapoff did")
+
+
+def lookups_table(counts: Mapping[str, Mapping[str, int]], pages: int = 1) -> Table:
+    """Return look-ups by kind, a column for each of `counts` (see `SwapSpace.lookup_counts`), divided by `pages`.
+
+    Kinds that none of them did are left out.
+    """
+    rows = [
+        {"kind": kind, **{title: found[kind] / pages for title, found in counts.items()}, "what": what}
+        for kind, what in LOOKUP_KINDS.items()
+        if any(found[kind] for found in counts.values())
+    ]
+    return table(rows, f"Look-ups, for each of {pages} pages" if pages > 1 else "Look-ups")
