@@ -139,9 +139,19 @@ def test_an_older_stranger_costs_nothing_once_the_device_is_empty() -> None:
     walk = Walk()
     stranger = walk.stranger()
     walk.owner()
-    stranger.touch(stranger.mm.vmas[0].page(0))  # pushed out with the owner's pages, and back again
+    stranger.munmap(stranger.mm.vmas[0].page(0))  # the slot goes with it; a page read back would keep its slot
     report = walk.swapoff()
     assert (report.mms_walked, report.ptes_visited) == (1, 10)
+
+
+def test_an_older_stranger_whose_page_is_back_is_walked_for_the_slot_it_keeps() -> None:
+    walk = Walk()
+    stranger = walk.stranger()
+    walk.owner()
+    stranger.touch(stranger.mm.vmas[0].page(0))  # pushed out with the owner's pages, and read back
+    report = walk.swapoff()
+    assert (report.mms_walked, report.ptes_rewritten) == (2, 10)
+    assert report.slots_scanned > 0  # no page table held it: the scan of the swap_map freed it
 
 
 def test_a_stranger_that_still_holds_a_page_is_always_walked() -> None:
