@@ -19,7 +19,7 @@ from vswaplab.errors import Busy, Exists, InvalidArgument, NotFound
 from vswaplab.events import Event
 from vswaplab.legacy.info import LegacyInfo
 from vswaplab.legacy.swapcache import LegacySwapCache
-from vswaplab.protocols import BackingColumns
+from vswaplab.swap_arrays import BackingColumns
 
 __all__ = ["LegacyBatch"]
 

@@ -42,7 +42,7 @@ from vswaplab.errors import InvalidArgument, NoMemory, NoSpace
 from vswaplab.legacy.space import LegacySwap
 from vswaplab.observe.ledger import AS_POSTED, MODES, Ledger, measure
 from vswaplab.observe.ledger_designs import BACKENDS, DESIGNS, PUBLISHED, PUBLISHED_SLOTS, Backend
-from vswaplab.protocols import SwapArrays
+from vswaplab.swap_arrays import SwapArrays
 from vswaplab.units import PAGE_SIZE, format_size
 from vswaplab.virtual.space import VirtualSwap
 

@@ -17,7 +17,7 @@ from vswaplab.arena import are_distinct
 from vswaplab.entry import SLOT_OFFSET_BITS, SLOT_OFFSET_MASK, U64, Backing
 from vswaplab.errors import Busy, Exists, InvalidArgument, NotFound
 from vswaplab.events import Event
-from vswaplab.protocols import BackingColumns
+from vswaplab.swap_arrays import BackingColumns
 from vswaplab.virtual.allocator_batch import alloc_many, release_many
 from vswaplab.virtual.backing import Backings
 from vswaplab.virtual.descriptor import IN_SWAPCACHE, TYPE_FOLIO, TYPE_MASK, TYPE_SHIFT, TYPE_SWAPFILE, TYPE_ZSWAP

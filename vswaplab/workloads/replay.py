@@ -37,7 +37,7 @@ from vswaplab.entry import STRUCT_PAGE_SIZE, U64, VMEMMAP_START, Backing, swp_sl
 from vswaplab.errors import InvalidArgument, InvariantError, NoMemory, NoSpace
 from vswaplab.legacy.space import LegacySwap
 from vswaplab.mm.memcg import Memcg, MemcgTable
-from vswaplab.protocols import SwapArrays
+from vswaplab.swap_arrays import SwapArrays
 from vswaplab.units import PAGE_SIZE, ZERO_PAGE, format_size, pages_of
 from vswaplab.virtual.space import VirtualSwap
 from vswaplab.workloads.contents import Contents, choose_contents, corpus_of

@@ -1,9 +1,9 @@
 """Testing: a random driver that puts a machine through every operation and holds it to a dictionary of bytes.
 
 `SwapMachine` is a hypothesis state machine. It maps, writes, reads, forks, unmaps, exits, keeps files in tmpfs,
-reclaims, writes back, swaps devices on and off, takes CPUs off-line, tightens limits and makes devices fail, on a machine so
-small that pressure is real. After each step every invariant is checked; at the end every byte is read back, everything
-is let go, and nothing may be left over. What the trace says must equal what the structures hold.
+reclaims, writes back, swaps devices on and off, takes CPUs off-line, tightens limits and makes devices fail, on a
+machine so small that pressure is real. After each step every invariant is checked; at the end every byte is read back,
+everything is let go, and nothing may be left over. What the trace says must equal what the structures hold.
 
 Put a machine of your own through it by giving it a factory, and let pytest collect the test case:
 
@@ -33,7 +33,7 @@ from vswaplab.backends.zswap import FAULTS as ZSWAP_FAULTS
 from vswaplab.errors import DeviceIOError, Interrupted, NoMemory, SwapError
 from vswaplab.mm.machine import Machine
 from vswaplab.mm.process import Process, Region
-from vswaplab.testing_rules import ANY, CONTENTS, FileRules, page_of
+from vswaplab.testing.rules import ANY, CONTENTS, FileRules, page_of
 from vswaplab.units import PAGE_SIZE, ZERO_PAGE
 
 __all__ = ["CONTENTS", "SlowMemoryDevice", "SwapMachine", "page_of", "swap_machine"]
