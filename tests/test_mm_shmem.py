@@ -76,7 +76,7 @@ def test_a_file_begins_and_ends_where_it_says() -> None:
         for offset, nr in ((2 * PAGE_SIZE, 1), (-1, 1), (0, 2 * PAGE_SIZE + 1)):
             with pytest.raises(InvalidArgument, match="2 pages of f"):
                 file.read(offset, nr)
-        with pytest.raises(InvalidArgument, match="make it larger"):
+        with pytest.raises(InvalidArgument, match="truncate makes it larger"):
             file.write(2 * PAGE_SIZE - 1, b"xy")
         assert file.read(2 * PAGE_SIZE - 1, 1) == b"x"
         with pytest.raises(InvalidArgument, match="at least one byte"):
@@ -291,6 +291,26 @@ def test_unlink_frees_pages_and_swap(design: str, state: str) -> None:
             file.read(0, 1)
         with pytest.raises(NotFound, match="was removed"):
             file.unlink()
+
+
+@DESIGNS
+def test_truncate_frees_what_is_cut_off_and_adds_holes(design: str) -> None:
+    with machine(design=design) as m:
+        file = m.shmem_open("f", "32K")
+        pages = write_file(file)
+        m.reclaim()
+        file.read(0, 1)
+        file.read(6 * PAGE_SIZE, 1)
+        file.truncate(2 * PAGE_SIZE + 1)
+        m.check()
+        assert (file.pages, file.present_pages, file.swapped_pages) == (3, 1, 2)
+        assert len(m.swap.entries()) == 2
+        with pytest.raises(InvalidArgument, match="3 pages of f"):
+            file.read(3 * PAGE_SIZE, 1)
+        file.truncate("32K")
+        assert read_file(file) == pages[:3] + [ZERO_PAGE] * 5
+        with pytest.raises(InvalidArgument, match="unlink"):
+            file.truncate(0)
 
 
 def test_a_file_of_a_closed_machine_can_not_be_read() -> None:

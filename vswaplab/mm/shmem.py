@@ -115,6 +115,11 @@ class ShmemFile:
             folio.data[at : at + nr] = view[done : done + nr]
             done += nr
 
+    def truncate(self, size: int | str) -> None:
+        """Make the file `size` bytes long (rounded up to pages): what is cut off is freed, what is added are holes."""
+        self._check(0, 0)
+        self.machine.shmem_truncate(self, _file_pages(size))
+
     def unlink(self) -> None:
         """Remove the file: its pages and its swap are freed."""
         self._check(0, 0)
@@ -126,8 +131,16 @@ class ShmemFile:
             raise NotFound(f"The file {self.name} was removed; open another one.")
         if offset < 0 or nr_bytes < 0 or offset + nr_bytes > self.pages * PAGE_SIZE:
             raise InvalidArgument(
-                f"{nr_bytes} bytes at {offset} are not within the {self.pages} pages of {self.name}; make it larger."
+                f"{nr_bytes} bytes at {offset} are not within the {self.pages} pages of {self.name}; "
+                "truncate makes it larger."
             )
+
+
+def _file_pages(size: int | str) -> int:
+    pages = pages_of(size, "size")
+    if pages < 1:
+        raise InvalidArgument("A file of size 0 holds nothing; give at least one byte, or unlink it.")
+    return pages
 
 
 class Shmem(Mappings):
@@ -147,15 +160,18 @@ class Shmem(Mappings):
         memcg = self.root_memcg if memcg is None else memcg
         if not memcg.online:
             raise NotFound(f"The cgroup {memcg.path} was removed; use another one.")
-        pages = pages_of(size, "size")
-        if pages < 1:
-            raise InvalidArgument("A file of size 0 holds nothing; give at least one byte.")
-        file = ShmemFile(self, self._next_pid, name, pages, memcg)
+        file = ShmemFile(self, self._next_pid, name, _file_pages(size), memcg)
         self._next_pid += 1
         self.shmem_files[file.pid] = file
         if self.record is not None:
             self.record(Event.SPAWN, pid=file.pid)
         return file
+
+    def shmem_truncate(self, file: ShmemFile, pages: int) -> None:
+        """Cut a file off behind `pages` pages, or let it grow to them."""
+        self._zap_range(file, pages, max(pages, file.pages))
+        file.mm.vmas = [Region(0, pages * PAGE_SIZE, anon=True)]
+        self._settle()
 
     def shmem_evict_inode(self, file: ShmemFile) -> None:
         """Let go of all that a file holds, and of the file."""
