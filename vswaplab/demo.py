@@ -30,8 +30,8 @@ Step = dict[str, Any]
 """What happened (`step`), where the pages are after it (`pages`: by backing), and the kernel files (`swaps`, …)."""
 
 
-def story(folder: Path, seed: int = 0) -> list[Step]:
-    """Run the story on a virtual machine whose swapfile lies in `folder`; return its steps.
+def story(folder: Path, seed: int = 0, design: str = "virtual") -> list[Step]:
+    """Run the story on a machine of a design whose swapfile lies in `folder`; return its steps.
 
     Raises `InvariantError` if a page comes back other than it went, or a structure is broken at the end.
     """
@@ -40,7 +40,7 @@ def story(folder: Path, seed: int = 0) -> list[Step]:
 
     pages = real_page_array()
     pages = pages[:: len(pages) // NR_PAGES][:NR_PAGES]
-    with Machine(ram="16M", design="virtual", seed=seed) as machine:
+    with Machine(ram="16M", design=design, seed=seed) as machine:
         machine.swapon(folder / "swap.img", size="4M")
         process = machine.spawn("app")
         region = process.mmap(NR_PAGES * PAGE_SIZE)
@@ -74,7 +74,7 @@ def _step(machine: Machine, process: Process, addresses: range, what: str) -> St
         "meminfo": {name: meminfo[name].strip() for name in _MEMINFO if name in meminfo},
         "zswap/stored_pages": int(machine.debugfs("zswap/stored_pages")),
         "zswap/pool_total_size": int(machine.debugfs("zswap/pool_total_size")),
-        "vswap/used": int(machine.debugfs("vswap/used")),
+        **({"vswap/used": int(machine.debugfs("vswap/used"))} if machine.design == "virtual" else {}),
     }
 
 
@@ -93,7 +93,7 @@ def tell(steps: list[Step]) -> str:
 
 def _demo(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="vswaplab-") as folder:
-        steps = story(Path(folder), seed=args.seed)
+        steps = story(Path(folder), seed=args.seed, design=args.design)
     print(json.dumps(steps, indent=1) if args.json else tell(steps))
     return 0
 
@@ -102,5 +102,6 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add ``vswaplab demo`` to the command line."""
     parser = commands.add_parser("demo", help="tell how 256 real pages go out and come back")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--design", default="virtual", choices=("legacy", "virtual"), help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_demo)

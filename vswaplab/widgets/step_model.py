@@ -38,7 +38,7 @@ class Phase(NamedTuple):
 class StepModel:
     """The steps of a trace worth showing, and what to show at each.
 
-    `pid` keeps to one process, `entry` to one virtual slot and all that ever held it; `every_event` also shows events
+    `pid` keeps to one process, `entry` to one entry (a virtual slot, in legacy a physical one) and all that ever held it; `every_event` also shows events
     that change no state. Give a machine for the names of its processes and files, or just a trace.
     """
 
@@ -77,7 +77,7 @@ class StepModel:
     # -- what is shown -------------------------------------------------------------------------------------------
 
     def _follow(self, log: Any, universe: Universe, pid: int | None, entry: int | None) -> None:
-        """Collect the page table entries and virtual slots that belong together."""
+        """Collect the page table entries and slots that belong together."""
         before = self.trace.step(self.first - 1)
         held = log[(log["event"] == Event.PTE_SWAP) & (log["entry"] > 0)]
         pairs = {(key, pte.entry) for key, pte in before.ptes.items() if not pte.present}

@@ -11,11 +11,14 @@ from vswaplab.mm.machine import DESIGNS
 from vswaplab.workloads import kernel_cli
 from vswaplab.workloads.progress import progress_on_stderr
 from vswaplab.workloads.replay import replay
+from vswaplab.workloads.scenario_compare import compare_scenario
 from vswaplab.workloads.scenario_data import scenario_names
 from vswaplab.workloads.scenarios import run_scenario
 from vswaplab.workloads.traces import load_trace
 
 __all__ = ["add_commands"]
+
+BOTH = "both"
 
 
 def _replay(args: argparse.Namespace) -> int:
@@ -39,6 +42,10 @@ def _replay(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    if args.design == BOTH:
+        comparison = compare_scenario(args.scenario, folder=args.folder)
+        print(json.dumps(comparison.as_dict(), indent=1) if args.json else comparison)
+        return 0
     with run_scenario(args.scenario, design=args.design, folder=args.folder) as run:
         print(json.dumps(run.as_dict(), indent=1) if args.json else run)
     return 0
@@ -72,7 +79,11 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
     parser = commands.add_parser("run", help="run a scenario on a machine and print its counters, phase by phase")
     parser.add_argument("scenario", metavar="SCENARIO", help=f"a .json file, or one of: {', '.join(scenario_names())}")
-    parser.add_argument("--design", choices=sorted(DESIGNS), help="default: as the scenario says")
+    parser.add_argument(
+        "--design",
+        choices=[*sorted(DESIGNS), BOTH],
+        help="default: as the scenario says; both: one after each operation, and print what differs",
+    )
     parser.add_argument("--folder", type=Path, metavar="DIR", help="make swap devices files in DIR; default: in memory")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_run)

@@ -30,7 +30,7 @@ from vswaplab.workloads.corpus import KINDS, mix_pages, page_bytes, real_pages
 from vswaplab.workloads.counters import counters
 from vswaplab.workloads.scenario_data import Operation, check_scenario, load_scenario
 
-__all__ = ["ScenarioRun", "run_scenario"]
+__all__ = ["Player", "ScenarioRun", "run_scenario", "start_scenario"]
 
 
 @dataclass
@@ -85,34 +85,54 @@ def run_scenario(
     it is in memory. Errors of an operation come out as they are, with the operation's place before the message;
     InvariantError when a page reads back other than it was written.
     """
-    if isinstance(scenario, str | Path):
-        scenario = load_scenario(scenario)
-    else:
-        check_scenario(scenario)
+    scenario = _checked(scenario)
+    player = start_scenario(scenario, design, folder)
+    try:
+        for number in range(len(scenario["operations"])):
+            player.do(number)
+    except BaseException:
+        player.machine.close()
+        raise
+    return player.run
+
+
+def start_scenario(
+    scenario: Mapping[str, Any] | str | Path, design: str | None = None, folder: str | Path | None = None
+) -> Player:
+    """Make the machine of a scenario, and who does its operations there, one by one; arguments as for `run_scenario`.
+
+    Close `player.machine` when done.
+    """
+    scenario = _checked(scenario)
     settings = dict(scenario.get("machine", {}))
     if design is not None:
         settings["design"] = design
     run = ScenarioRun(scenario["name"], Machine(**settings))
-    player = _Player(run, None if folder is None else Path(folder))
-    try:
-        for number, operation in enumerate(scenario["operations"]):
-            try:
-                getattr(player, operation["op"])(operation)
-            except SwapError as error:
-                place = f"operations[{number}] ({operation['op']})"
-                raise error_for(error.errno or error.code, f"Scenario, at {place}: {error}") from error
-    except BaseException:
-        run.machine.close()
-        raise
-    return run
+    return Player(run, scenario["operations"], None if folder is None else Path(folder))
 
 
-class _Player:
+def _checked(scenario: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
+    if isinstance(scenario, str | Path):
+        return load_scenario(scenario)
+    check_scenario(scenario)
+    return scenario
+
+
+class Player:
     """Does the operations on a machine; a method for each. Keeps what every written page should read."""
 
-    def __init__(self, run: ScenarioRun, folder: Path | None) -> None:
-        self.run, self.machine, self.folder = run, run.machine, folder
+    def __init__(self, run: ScenarioRun, operations: Sequence[Operation], folder: Path | None) -> None:
+        self.run, self.machine, self.operations, self.folder = run, run.machine, operations, folder
         self.written: dict[str, dict[tuple[str, int], bytes]] = {}
+
+    def do(self, number: int) -> None:
+        """Do one operation; its errors come out as they are, with its place before the message."""
+        operation = self.operations[number]
+        try:
+            getattr(self, operation["op"])(operation)
+        except SwapError as error:
+            place = f"operations[{number}] ({operation['op']})"
+            raise error_for(error.errno or error.code, f"Scenario, at {place}: {error}") from error
 
     def _range(self, operation: Operation) -> Iterator[tuple[int, int]]:
         """Yield (page of the region, address)."""
