@@ -14,8 +14,9 @@ from vswaplab.figures.ledger_tables import (
     scattered_table,
     structures_table,
 )
-from vswaplab.figures.swap_tables import entries_table, lookups_table, reports_table
+from vswaplab.figures.swap_tables import entries_table, lookups_table, reports_table, steps_table
 from vswaplab.figures.tables import Table, table
+from vswaplab.observe.compare import compare
 from vswaplab.observe.ledger_build import rows_of
 from vswaplab.observe.ledger_claims import check_claims, crossover
 from vswaplab.observe.ledger_designs import DESIGNS
@@ -112,3 +113,24 @@ def test_lookups_stand_side_by_side_without_those_that_nobody_did() -> None:
     none = dict.fromkeys(LOOKUP_KINDS, 0)
     found = lookups_table({"legacy": {**none, "swap_map": 6}, "virtual": {**none, "descriptor": 9}}, pages=3)
     assert {row[0]: row[1:3] for row in found.rows} == {"descriptor": ("0.00", "3.00"), "swap_map": ("2.00", "0.00")}
+
+
+def test_steps_stand_with_what_differs_between_the_designs() -> None:
+    machines = {design: Machine(ram="1M", design=design) for design in ("legacy", "virtual")}
+    steps = compare(
+        machines,
+        [
+            ("swapon", lambda m: m.swapon(size="1M")),
+            ("write", lambda m: m.spawn().write(m.processes[1].mmap(PAGE_SIZE).start, page_bytes("text", 1))),
+            ("reclaim", lambda m: m.reclaim()),
+        ],
+    )
+    found = steps_table(steps)
+    assert column(found, "step") == ["swapon", "write", "reclaim"]
+    assert column(found, "slots, legacy") == ["0", "0", "1"]
+    assert column(found, "slots, virtual") == ["0", "0", "0"]
+    assert [text.replace(",", "") for text in column(found, "metadata, legacy")] == [
+        str(round(machines["legacy"].ledger().static_bytes))
+    ] * 2 + [str(round(machines["legacy"].ledger().total_bytes))]
+    for machine in machines.values():
+        machine.close()

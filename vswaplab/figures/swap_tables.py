@@ -11,9 +11,10 @@ from typing import Any
 
 from vswaplab.entry import swp_slot_t
 from vswaplab.figures.tables import Table, table
+from vswaplab.observe.compare import Step
 from vswaplab.protocols import LOOKUP_KINDS, SwapoffReport
 
-__all__ = ["entries_table", "lookups_table", "reports_table"]
+__all__ = ["entries_table", "lookups_table", "reports_table", "steps_table"]
 
 
 def entries_table(machine: Any, entries: Mapping[str, int | None], caption: str | None = None) -> Table:
@@ -96,3 +97,14 @@ def lookups_table(counts: Mapping[str, Mapping[str, int]], pages: int = 1) -> Ta
         if any(found[kind] for found in counts.values())
     ]
     return table(rows, f"Look-ups, for each of {pages} pages" if pages > 1 else "Look-ups")
+
+
+def steps_table(steps: Iterable[Step]) -> Table:
+    """Return what differs between two machines after each step: slots in use, bytes of metadata, pages elsewhere."""
+    rows = []
+    for step in steps:
+        slots = {f"slots, {name}": side.slots_used for name, side in step.sides.items()}
+        metadata = {f"metadata, {name}": round(side.metadata_bytes) for name, side in step.sides.items()}
+        elsewhere = len(step.pages_elsewhere())
+        rows.append({"step": step.operation, **slots, **metadata, "pages that are elsewhere": elsewhere})
+    return table(rows, "The same steps in both designs; metadata in bytes, as posted")

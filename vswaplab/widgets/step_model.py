@@ -38,8 +38,9 @@ class Phase(NamedTuple):
 class StepModel:
     """The steps of a trace worth showing, and what to show at each.
 
-    `pid` keeps to one process, `entry` to one entry (a virtual slot, in legacy a physical one) and all that ever held it; `every_event` also shows events
-    that change no state. Give a machine for the names of its processes and files, or just a trace.
+    `pid` keeps to one process, `entry` to one entry (a virtual slot, in legacy a physical one) and all that ever held
+    it; `every_event` also shows events that change no state. Give a machine for the names of its processes and files,
+    or just a trace.
     """
 
     def __init__(
