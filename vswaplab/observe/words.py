@@ -19,7 +19,17 @@ from vswaplab.units import PAGE_SHIFT
 if TYPE_CHECKING:
     from vswaplab.observe.tracepoints import TraceRecord
 
-__all__ = ["BACKING_NAMES", "LEGACY_PLACES", "KernelCall", "address", "describe", "entry_name", "kernel_call"]
+__all__ = [
+    "BACKING_NAMES",
+    "LEGACY_PLACES",
+    "KernelCall",
+    "address",
+    "describe",
+    "entry_name",
+    "fields_of",
+    "kernel_call",
+    "sentence",
+]
 
 BACKING_NAMES = {
     Backing.SWAPFILE: "a swapfile slot",
@@ -135,25 +145,13 @@ def entry_name(entry: int, design: str) -> str:
     return f"slot {slot.offset} of swapfile {slot.type}"
 
 
-def _held(record: TraceRecord) -> str:
-    return entry_name(record.entry, record.design)
-
-
-def _subject(record: TraceRecord) -> str:
-    return _held(record).capitalize()
-
-
-def _where(record: TraceRecord) -> str:
-    return f"Page {address(record.vpn)} of process {record.pid}"
-
-
 def _legacy_backing(record: TraceRecord) -> str:
     was = LEGACY_PLACES[record.old] if record.old is not None else "nowhere"
     now = LEGACY_PLACES[record.new] if record.new is not None else "nowhere"
     if record.new is Backing.ZSWAP:
-        now = f"in zswap entry {record.slot} ({record.value:,} bytes)"
+        now = "in zswap entry {slot} ({amount} bytes)"
     kept = "" if record.new is Backing.SWAPFILE else "; the slot stays taken"
-    return f"{_subject(record)}: its contents were {was} before, they are {now} now{kept}."
+    return f"{{Entry}}: its contents were {was} before, they are {now} now{kept}."
 
 
 def _backing(record: TraceRecord) -> str:
@@ -161,85 +159,87 @@ def _backing(record: TraceRecord) -> str:
         return _legacy_backing(record)
     was = BACKING_NAMES[record.old] if record.old is not None else "nothing"
     if record.new is Backing.SWAPFILE:
-        slot = swp_slot_t(record.slot)
-        now = f"slot {slot.offset} of swapfile {slot.type}"
+        now = "{physical}"
     elif record.new is Backing.ZSWAP:
-        now = f"zswap entry {record.slot} ({record.value:,} bytes)"
+        now = "zswap entry {slot} ({amount} bytes)"
     else:
         now = BACKING_NAMES[record.new] if record.new is not None else "nothing"
-    return f"Entry {record.entry}: backed by {was} before, by {now} now."
+    return f"{{Entry}}: backed by {was} before, by {now} now."
 
 
 def _cache(record: TraceRecord) -> str:
     if record.event is Event.CACHE_ADD:
         if record.value:
-            return f"{_subject(record)}: folio {record.value:#x} is in the swap cache now."
-        return f"{_subject(record)}: pinned for the swap cache; its folio is on its way."
-    left = "; a shadow stays behind" if record.value else ""
-    return f"{_subject(record)}: out of the swap cache{left}."
+            return "{Entry}: folio {pointer} is in the swap cache now."
+        return "{Entry}: pinned for the swap cache; its folio is on its way."
+    return "{Entry}: out of the swap cache" + ("; a shadow stays behind." if record.value else ".")
 
 
 def _pte(record: TraceRecord) -> str:
     if record.event is Event.PTE_MAP:
-        held = _held(record) if record.entry else "nothing"
-        return f"{_where(record)}: the PTE held {held} and maps frame {record.value} now."
+        held = "{entry}" if record.entry else "nothing"
+        return f"Page {{address}} of process {{pid}}: the PTE held {held} and maps frame {{value}} now."
     if record.event is Event.PTE_SWAP:
-        return f"{_where(record)}: the PTE holds {_held(record)} now."
-    held = f" It held {_held(record)}." if record.entry else ""
-    return f"{_where(record)}: the PTE is empty now.{held}"
+        return "Page {address} of process {pid}: the PTE holds {entry} now."
+    held = " It held {entry}." if record.entry else ""
+    return f"Page {{address}} of process {{pid}}: the PTE is empty now.{held}"
 
 
 def _fault(record: TraceRecord) -> str:
     access = "write" if record.value & 1 else "read"
     size = "major" if record.value & 2 else "minor"
-    found = f"finds {_held(record)} in the PTE" if record.entry else "finds no page"
-    return f"{_where(record)}: a {access} {found} ({size} fault)."
+    found = "finds {entry} in the PTE" if record.entry else "finds no page"
+    return f"Page {{address}} of process {{pid}}: a {access} {found} ({size} fault)."
 
 
 def _writeout(record: TraceRecord) -> str:
     if record.new is None:
-        return f"{_subject(record)}: nothing takes the folio or needs it; it stays in memory."
+        return "{Entry}: nothing takes the folio or needs it; it stays in memory."
     if record.design == "legacy":
-        return f"{_subject(record)}: written out; its contents are {LEGACY_PLACES[record.new]}."
-    return f"{_subject(record)}: written out; backed by {BACKING_NAMES[record.new]}."
+        return f"{{Entry}}: written out; its contents are {LEGACY_PLACES[record.new]}."
+    return f"{{Entry}}: written out; backed by {BACKING_NAMES[record.new]}."
 
 
 def _process(record: TraceRecord) -> str:
     if record.event is Event.EXIT:
-        return f"Process {record.pid} exits."
-    return f"Process {record.value} forks process {record.pid}." if record.value else f"Process {record.pid} starts."
+        return "Process {pid} exits."
+    return "Process {value} forks process {pid}." if record.value else "Process {pid} starts."
 
 
 def _other(record: TraceRecord) -> str:
     value = record.value
     if record.event is Event.MARK:
-        return f"Mark: {record.label}"
+        return "Mark: {label}"
     if record.event is Event.SWAPON:
-        return f"Swapfile {record.slot} is on, with {value:,} usable slots."
+        return "Swapfile {slot} is on, with {amount} usable slots."
     if record.event is Event.SWAPOFF:
-        return f"Swapfile {record.slot} is off."
+        return "Swapfile {slot} is off."
     if record.event is Event.ALLOC:
-        owner = f" for memory cgroup {value}" if value else ""
+        owner = " for memory cgroup {value}" if value else ""
         if record.design == "legacy":
-            return f"{_subject(record)} is taken{owner}: reserved on the device, whatever will have the contents."
-        return f"{_subject(record)} is allocated{owner}; its folio in memory is the backing."
+            return f"{{Entry}} is taken{owner}: reserved on the device, whatever will have the contents."
+        return f"{{Entry}} is allocated{owner}; its folio in memory is the backing."
     if record.event is Event.FREE:
-        return f"{_subject(record)} is free: no page table and no swap cache refers to it."
+        return "{Entry} is free: no page table and no swap cache refers to it."
     if record.event is Event.WRITEBACK:
         where = "its place on the device" if record.design == "legacy" else "a swapfile"
-        return f"{_subject(record)}: write-back from zswap to {where} {'done' if value else 'refused'}."
-    return f"Reclaim was asked for {value:,} pages and got {record.slot:,}."
+        return f"{{Entry}}: write-back from zswap to {where} {'done' if value else 'refused'}."
+    return "Reclaim was asked for {amount} pages and got {got}."
 
 
-def describe(record: TraceRecord) -> str:
-    """Return what a record says, as one plain sentence."""
+def sentence(record: TraceRecord) -> str:
+    """Return what a record says, as a plain sentence with the names of its fields in braces; see `fields_of`.
+
+    It depends on what kind of record it is (event, backings, whether entry and value are 0, the bits of a fault's
+    value), not on the numbers, so that few sentences tell a whole trace.
+    """
     event = record.event
     if event in (Event.PTE_MAP, Event.PTE_SWAP, Event.PTE_CLEAR):
         return _pte(record)
     if event in (Event.CACHE_ADD, Event.CACHE_DEL):
         return _cache(record)
     if event in (Event.DUPLICATE, Event.PUT):
-        return f"{_subject(record)}: swap_count is now {record.value}."
+        return "{Entry}: swap_count is now {value}."
     if event is Event.BACKING:
         return _backing(record)
     if event is Event.FAULT:
@@ -247,3 +247,26 @@ def describe(record: TraceRecord) -> str:
     if event is Event.WRITEOUT:
         return _writeout(record)
     return _process(record) if event in (Event.SPAWN, Event.EXIT) else _other(record)
+
+
+def fields_of(record: TraceRecord) -> dict[str, str | int]:
+    """Return what stands for the names in a record's `sentence`."""
+    entry, physical = entry_name(record.entry, record.design), swp_slot_t(record.slot)
+    return {
+        "Entry": entry[:1].upper() + entry[1:],
+        "entry": entry,
+        "address": address(record.vpn),
+        "pid": record.pid,
+        "slot": record.slot,
+        "got": f"{record.slot:,}",
+        "physical": f"slot {physical.offset} of swapfile {physical.type}",
+        "value": record.value,
+        "amount": f"{record.value:,}",
+        "pointer": f"{record.value:#x}",
+        "label": record.label,
+    }
+
+
+def describe(record: TraceRecord) -> str:
+    """Return what a record says, as one plain sentence."""
+    return sentence(record).format_map(fields_of(record))
