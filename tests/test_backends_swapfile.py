@@ -11,7 +11,7 @@ import pytest
 
 from vswaplab.backends.device import Fault, FileDevice, MemoryDevice
 from vswaplab.backends.swap_cluster import SWAPFILE_CLUSTER, ClusterState
-from vswaplab.backends.swapfile import SwapDevices, SwapFile
+from vswaplab.backends.swapfile import Discard, SwapDevices, SwapFile
 from vswaplab.entry import MAX_SWAPFILES, make_slot, swp_slot_t
 from vswaplab.errors import Busy, InvalidArgument, InvariantError, NotFound, NotPermitted
 from vswaplab.units import PAGE_SIZE
@@ -23,7 +23,7 @@ def device(slots: int, bad_pages: tuple[int, ...] = (), rotational: bool = False
     return made
 
 
-def one(slots: int, discard: bool = False, **how: object) -> tuple[SwapDevices, SwapFile]:
+def one(slots: int, discard: Discard = False, **how: object) -> tuple[SwapDevices, SwapFile]:
     devices = SwapDevices(cpus=2)
     return devices, devices.swapon(device(slots, **how), discard=discard)  # type: ignore[arg-type]
 
@@ -485,7 +485,7 @@ def test_full_clusters_take_turns_in_reclaim() -> None:
 
 def test_cluster_emptied_by_reclaim_may_go_to_discard() -> None:
     """A cluster that reclaim empties on a discarding device is not allocated from before its discard."""
-    devices, si = one(3 * SWAPFILE_CLUSTER, discard=True)
+    devices, si = one(3 * SWAPFILE_CLUSTER, discard="pages")
     reclaimer = Reclaimer(devices)
     run = devices.alloc_slot(2)
     other = devices.alloc_slot(9)
@@ -506,7 +506,7 @@ def test_cluster_emptied_by_reclaim_may_go_to_discard() -> None:
 
 def test_emptied_clusters_are_discarded_by_the_worker() -> None:
     """An emptied cluster waits on the discard list; the worker tells the device, then it is free."""
-    devices, si = one(4 * SWAPFILE_CLUSTER, discard=True)
+    devices, si = one(4 * SWAPFILE_CLUSTER, discard="pages")
     slot = devices.alloc_slot(9)
     devices.write(slot, b"x" * PAGE_SIZE * 512)
     devices.free_slots(slot, 512)
@@ -522,7 +522,7 @@ def test_emptied_clusters_are_discarded_by_the_worker() -> None:
 
 def test_pending_discards_are_done_when_single_slots_run_out() -> None:
     """A single slot that fails everywhere has the discards issued at once and is tried again; a large folio is not."""
-    devices, si = one(2 * SWAPFILE_CLUSTER, discard=True)
+    devices, si = one(2 * SWAPFILE_CLUSTER, discard="pages")
     devices.free_slots(devices.alloc_slot(9), 512)
     for _ in range(511):
         devices.alloc_slot()
@@ -534,7 +534,7 @@ def test_pending_discards_are_done_when_single_slots_run_out() -> None:
 
 def test_discarding_device_uses_free_clusters_first() -> None:
     """On a device that discards, free comes before nonfull."""
-    devices, si = one(4 * SWAPFILE_CLUSTER, discard=True)
+    devices, si = one(4 * SWAPFILE_CLUSTER, discard="pages")
     first, second = devices.alloc_slot(1), devices.alloc_slot(1)
     devices.free_slots(second, 2)
     devices.cpu_dead(0)
@@ -544,7 +544,7 @@ def test_discarding_device_uses_free_clusters_first() -> None:
 
 def test_failed_discard_frees_the_cluster_all_the_same() -> None:
     """Discard is advice; a device that can't take it loses no room."""
-    devices, si = one(2 * SWAPFILE_CLUSTER, discard=True)
+    devices, si = one(2 * SWAPFILE_CLUSTER, discard="pages")
     devices.free_slots(devices.alloc_slot(9), 512)
     si.device.inject(Fault("discard"))
     assert devices.do_discards() == 1
@@ -554,7 +554,7 @@ def test_failed_discard_frees_the_cluster_all_the_same() -> None:
 
 def test_device_on_its_way_off_discards_nothing_more() -> None:
     """Clusters emptied by swapoff are free at once; there is nobody to discard them for."""
-    devices, si = one(4 * SWAPFILE_CLUSTER, discard=True)
+    devices, si = one(4 * SWAPFILE_CLUSTER, discard="pages")
     first, second = devices.alloc_slot(9), devices.alloc_slot(9)
     devices.begin_swapoff(0)
     devices.free_slots(first, 512)
@@ -568,7 +568,7 @@ def test_device_without_discard_is_not_asked() -> None:
     """Asking for discard on a device that has none changes nothing."""
     devices, plain = SwapDevices(), device(2 * SWAPFILE_CLUSTER)
     plain.discard_supported = False
-    si = devices.swapon(plain, discard=True)
+    si = devices.swapon(plain, discard="pages")
     devices.free_slots(devices.alloc_slot(9), 512)
     assert (si.discard, si.lists.members(ClusterState.FREE)) == (False, [1])
 
@@ -594,7 +594,7 @@ def test_swapoff_begun_stops_allocation_and_may_be_taken_back() -> None:
 
 def test_swapoff_ends_only_when_the_device_is_empty() -> None:
     """finish_swapoff refuses a device in use; then it lets go of maps and hints, having discarded what was pending."""
-    devices, si = one(4 * SWAPFILE_CLUSTER, discard=True)
+    devices, si = one(4 * SWAPFILE_CLUSTER, discard="pages")
     devices.free_slots(devices.alloc_slot(9), 512)
     slot = devices.alloc_slot()
     with pytest.raises(InvalidArgument):

@@ -3,19 +3,25 @@
 One call of `Device.read`, `Device.write` or `Device.discard` is one request, whatever its length. Any of them can be
 made to fail with a `Fault`. Page 0 holds the header (`swap_header`), and nothing else ever. The devices
 themselves are in `device`.
+
+A request that fails is DeviceIOError (-EIO) or NoSpace (-ENOSPC), whatever the operating system says beneath, as the
+block layer has it; the message names the device and the page.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal, Self
+from pathlib import Path
+from typing import Literal, NoReturn, Self
 from uuid import UUID, uuid4
 
 from vswaplab.backends.swap_header import SwapHeader, pack_header, parse_header
-from vswaplab.errors import DeviceIOError, InvalidArgument, SwapError, error_for
+from vswaplab.errors import DeviceIOError, InvalidArgument, NoSpace, SwapError, error_for
 from vswaplab.units import PAGE_SIZE, format_size
 
 __all__ = ["MAX_DEVICE_PAGES", "Bytes", "Device", "Fault", "check_pages", "mkswap", "read_header"]
@@ -24,6 +30,8 @@ Bytes = bytes | bytearray | memoryview
 
 MAX_DEVICE_PAGES = 1 << 35
 """128 TiB of pages."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -57,16 +65,18 @@ class Device(ABC):
     synchronous: bool = False
     """A request is done when the call returns, as for zram, brd and pmem: no swap cache is needed to wait in."""
     discard_supported: bool = True
+    _end = 0
+    """Pages that requests may reach: all, or none before the device is made and after it was closed."""
 
     def __init__(self, pages: int) -> None:
-        self.pages = check_pages(pages)
+        self.pages = self._end = check_pages(pages)
         """Pages of the whole device, the header's among them."""
         self.reads = self.writes = self.discards = 0
         """Requests, those that failed among them."""
         self.pages_read = self.pages_written = self.pages_discarded = 0
         self.sequential_reads = self.sequential_writes = 0
         """Requests that began where the one before of their kind ended."""
-        self.errors = 0
+        self.read_errors = self.write_errors = self.discard_errors = 0
         """Requests that failed."""
         self._read_end = self._write_end = 0
         self._armed: list[tuple[Fault, list[int]]] = []
@@ -76,6 +86,11 @@ class Device(ABC):
         """What messages call it: its path, or "memory"."""
         return self.path or "memory"
 
+    @property
+    def errors(self) -> int:
+        """Requests of any kind that failed."""
+        return self.read_errors + self.write_errors + self.discard_errors
+
     def read(self, page: int, nr: int = 1) -> bytes:
         """Read `nr` pages in one request and return their bytes; DeviceIOError if that fails."""
         self._check_range(page, nr)
@@ -83,12 +98,13 @@ class Device(ABC):
         self.sequential_reads += page == self._read_end
         self._read_end = page + nr
         if self._armed and (fault := self._fault("read", page, nr)):
-            self._fail("Reading", fault, page, nr)
+            self.read_errors += 1
+            raise self._injected("Reading", fault, page, nr)
         try:
             data = self._read(page, nr)
-        except SwapError:
-            self.errors += 1
-            raise
+        except OSError as error:
+            self.read_errors += 1
+            self._raise("Reading", page, nr, error)
         self.pages_read += nr
         return data
 
@@ -102,14 +118,16 @@ class Device(ABC):
         self.sequential_writes += page == self._write_end
         self._write_end = page + nr
         if self._armed and (fault := self._fault("write", page, nr)):
+            self.write_errors += 1
             if fault.error == "short":
-                self._write(page, memoryview(data)[: len(data) // 2])
-            self._fail("Writing", fault, page, nr)
+                with suppress(OSError):
+                    self._write(page, memoryview(data)[: len(data) // 2])
+            raise self._injected("Writing", fault, page, nr)
         try:
             self._write(page, data)
-        except SwapError:
-            self.errors += 1
-            raise
+        except OSError as error:
+            self.write_errors += 1
+            self._raise("Writing", page, nr, error)
         self.pages_written += nr
 
     def discard(self, page: int, nr: int) -> None:
@@ -117,14 +135,16 @@ class Device(ABC):
         self._check_range(page, nr)
         self.discards += 1
         if self._armed and (fault := self._fault("discard", page, nr)):
+            self.discard_errors += 1
             if fault.error == "short" and nr > 1:
-                self._discard(page, nr // 2)
-            self._fail("Discarding", fault, page, nr)
+                with suppress(OSError):
+                    self._discard(page, nr // 2)
+            raise self._injected("Discarding", fault, page, nr)
         try:
             self._discard(page, nr)
-        except SwapError:
-            self.errors += 1
-            raise
+        except OSError as error:
+            self.discard_errors += 1
+            self._raise("Discarding", page, nr, error)
         self.pages_discarded += nr
 
     def inject(self, fault: Fault) -> None:
@@ -141,8 +161,22 @@ class Device(ABC):
         return tuple(fault for fault, _ in self._armed)
 
     def close(self) -> None:
-        """Give the device back; closing twice is harmless."""
+        """Give the device back; closing twice is harmless, any other use from now on is DeviceIOError."""
+        self._end = 0
         self._armed.clear()
+
+    def undo(self) -> None:
+        """Close a device that was made for nothing, and leave nothing behind that making it has made."""
+        self.close()
+
+    def is_file(self, status: os.stat_result) -> bool:
+        """Whether the device's bytes are in the file that `status` is of, whatever path that was found by."""
+        if self.path is None:
+            return False
+        try:
+            return os.path.samestat(Path(self.path).stat(), status)
+        except OSError:
+            return False
 
     def __enter__(self) -> Self:
         return self
@@ -167,14 +201,27 @@ class Device(ABC):
 
     def read_header_page(self) -> bytes:
         """Return page 0; not counted as a request, and no injected fault hits it."""
-        return self._read(0, 1)
+        self._require_open()
+        try:
+            return self._read(0, 1)
+        except OSError as error:
+            self._raise("Reading", 0, 1, error)
 
     def write_header_page(self, data: bytes) -> None:
         """Replace page 0; not counted as a request, and no injected fault hits it."""
-        self._write(0, data)
+        self._require_open()
+        try:
+            self._write(0, data)
+        except OSError as error:
+            self._raise("Writing", 0, 1, error)
+
+    def _require_open(self) -> None:
+        if not self._end:
+            raise DeviceIOError(f"The device on {self.name} was closed; open it again to use it.")
 
     def _check_range(self, page: int, nr: int) -> None:
-        if page < 1 or nr < 1 or page + nr > self.pages:
+        if page < 1 or nr < 1 or page + nr > self._end:
+            self._require_open()
             raise InvalidArgument(
                 f"{nr} pages from page {page} are not on {self.name}; slots are pages 1 to {self.pages - 1}."
             )
@@ -193,13 +240,28 @@ class Device(ABC):
                     self._armed.remove(armed)
         return hit
 
-    def _fail(self, doing: str, fault: Fault, page: int, nr: int) -> None:
-        self.errors += 1
-        what = f"page {page}" if nr == 1 else f"pages {page} to {page + nr - 1}"
+    def _injected(self, doing: str, fault: Fault, page: int, nr: int) -> SwapError:
+        """Return the error that a fault stands for."""
+        what = _pages(page, nr)
         if fault.error == "short":
-            raise DeviceIOError(f"{doing} {what} of {self.name} stopped half-way, as injected.")
+            return DeviceIOError(f"{doing} {what} of {self.name} stopped half-way, as injected.")
         code = errno.ENOSPC if fault.error == "ENOSPC" else errno.EIO
-        raise error_for(code, f"{doing} {what} of {self.name} failed with {fault.error}, as injected.")
+        return error_for(code, f"{doing} {what} of {self.name} failed with {fault.error}, as injected.")
+
+    def _raise(self, doing: str, page: int, nr: int, error: OSError) -> NoReturn:
+        """Raise the error of a request for one of the system's: no room is -ENOSPC, everything else -EIO."""
+        if isinstance(error, DeviceIOError | NoSpace):
+            raise error
+        what = f"{doing} {_pages(page, nr)} of {self.name} failed"
+        if error.errno in _FULL:
+            why = "the file system is full or lets no file be so large"
+            raise NoSpace(f"{what}: {why}; free space, then try again.") from error
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise DeviceIOError(f"{what}: {why}; see to the device, then try again.") from error
+
+
+def _pages(page: int, nr: int) -> str:
+    return f"page {page}" if nr == 1 else f"pages {page} to {page + nr - 1}"
 
 
 def mkswap(device: Device, *, label: str = "", bad_pages: Iterable[int] = (), uuid: UUID | None = None) -> SwapHeader:

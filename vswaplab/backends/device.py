@@ -31,6 +31,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -126,17 +127,18 @@ class FileDevice(Device):
         if "\0" in self.path:
             raise InvalidArgument("A path can't hold a zero byte; give the name of a file.")
         self._fd = -1
-        made = False
+        self._made = False
+        self._found: tuple[int, bytes] | None = None
+        """Size and header of a file that was there, if this device has changed them."""
         try:
-            made = not Path(self.path).exists()
+            self._made = not Path(self.path).exists()
             self._fd = self._open(create and wanted is not None)
             self._prepare(wanted, label, bad_pages)
+            self._probe_discard()
         except BaseException as error:
-            if made and self._fd >= 0:
-                Path(self.path).unlink(missing_ok=True)
-            self.close()
+            self.undo()
             if isinstance(error, OSError) and not isinstance(error, SwapError):
-                raise self._explain("Opening", error) from error
+                raise self._explain(error) from error
             raise
 
     def _open(self, create: bool) -> int:
@@ -154,12 +156,13 @@ class FileDevice(Device):
 
     def _prepare(self, wanted: int | None, label: str, bad_pages: Iterable[int]) -> None:
         """Size the file and see to its header."""
-        size = os.fstat(self._fd).st_size
+        self._status = os.fstat(self._fd)
+        size = self._status.st_size
         if not size:
             if wanted is None:
                 raise InvalidArgument(f"{self.path} is empty; give the size that the swapfile is to have.")
             super().__init__(wanted)
-            os.ftruncate(self._fd, wanted * PAGE_SIZE)
+            self._extend(0)
             mkswap(self, label=label, bad_pages=bad_pages)
             return
         if size < 2 * PAGE_SIZE:
@@ -172,11 +175,38 @@ class FileDevice(Device):
         super().__init__(wanted or pages)
         header = read_header(self)
         if self.pages > pages:
-            os.ftruncate(self._fd, self.pages * PAGE_SIZE)
+            self._extend(size)
             mkswap(self, label=header.label, bad_pages=header.bad_pages, uuid=header.uuid)
+
+    def _extend(self, size: int) -> None:
+        """Make a file of `size` bytes as large as the device is to be; what was there can be had back by `undo`."""
+        self._found = size, os.pread(self._fd, PAGE_SIZE, 0)
+        os.ftruncate(self._fd, self.pages * PAGE_SIZE)
+
+    def _probe_discard(self) -> None:
+        # A hole beyond the end changes nothing, and tells whether the file system has holes to punch.
+        with suppress(OSError):
+            self.discard_supported = _punch_hole(self._fd, self.pages * PAGE_SIZE, PAGE_SIZE)
+
+    def is_file(self, status: os.stat_result) -> bool:
+        """Whether `status` is of the file that is open here: by a link, too, or when its name is another's by now."""
+        return os.path.samestat(self._status, status)
+
+    def undo(self) -> None:
+        """Close the file and leave it as it was found: one that this device made goes, one that it extended is cut."""
+        if self._fd >= 0:
+            with suppress(OSError):
+                if self._made:
+                    Path(os.path.realpath(self.name)).unlink()
+                elif self._found is not None:
+                    size, header = self._found
+                    os.ftruncate(self._fd, size)
+                    os.pwrite(self._fd, header, 0)
+        self.close()
 
     def close(self) -> None:
         """Close the file, which gives up its lock; closing twice is harmless."""
+        self._end = 0
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -189,12 +219,9 @@ class FileDevice(Device):
         left, at = nr * PAGE_SIZE, page * PAGE_SIZE
         parts = []
         while left:
-            try:
-                part = os.pread(self._fd, left, at)
-            except OSError as error:
-                raise self._explain("Reading", error) from error
+            part = os.pread(self._fd, left, at)
             if not part:
-                raise DeviceIOError(f"{self.path} ends before page {page + nr - 1}; it was cut short while in use.")
+                raise self._cut_short(page + nr - 1)
             parts.append(part)
             left -= len(part)
             at += len(part)
@@ -202,43 +229,45 @@ class FileDevice(Device):
 
     def _write(self, page: int, data: Bytes) -> None:
         view, at = memoryview(data), page * PAGE_SIZE
+        # A write would make the file longer again, and what was cut off before it would then read as zeros.
+        if at + len(view) > os.lseek(self._fd, 0, os.SEEK_END):
+            raise self._cut_short(page + -(-len(view) // PAGE_SIZE) - 1)
         while view:
-            try:
-                done = os.pwrite(self._fd, view, at)
-            except OSError as error:
-                raise self._explain("Writing", error) from error
+            done = os.pwrite(self._fd, view, at)
             view = view[done:]
             at += done
 
+    def _cut_short(self, page: int) -> DeviceIOError:
+        return DeviceIOError(
+            f"{self.path} ends before page {page}; it was cut short while in use: give it back its size, or free the "
+            "pages that it had."
+        )
+
     def _discard(self, page: int, nr: int) -> None:
-        if self.discard_supported:
-            try:
-                if _punch_hole(self._fd, page * PAGE_SIZE, nr * PAGE_SIZE):
-                    return
-            except OSError as error:
-                raise self._explain("Discarding", error) from error
-            self.discard_supported = False
+        if self.discard_supported and _punch_hole(self._fd, page * PAGE_SIZE, nr * PAGE_SIZE):
+            return
+        self.discard_supported = False
         for start in range(page, page + nr, _ZERO_CHUNK):
             self._write(start, bytes(min(_ZERO_CHUNK, page + nr - start) * PAGE_SIZE))
 
-    def _explain(self, doing: str, error: OSError) -> SwapError:
-        """Return the swap error for a real one."""
+    def _explain(self, error: OSError) -> SwapError:
+        """Return the swap error for one of the system's, met in opening the file."""
         code = error.errno or errno.EIO
-        if code == errno.EBADF and self._fd < 0:
-            return DeviceIOError(f"{self.path} was closed; open it again to use it.")
         if code in (errno.ENOSPC, errno.EDQUOT):
-            return NoSpace(f"{doing} {self.path} failed: the file system is full; free space, or use a smaller device.")
+            return NoSpace(f"Opening {self.path} failed: the file system is full; free space, or use a smaller device.")
         if code == errno.EFBIG:
             return InvalidArgument(f"The file system can't hold {self.path} in that size; use a smaller one.")
         if code in (errno.EACCES, errno.EPERM, errno.EROFS):
-            return NotPermitted(f"{doing} {self.path} is not permitted; choose a path you may write to.")
+            return NotPermitted(f"Opening {self.path} is not permitted; choose a path you may read and write.")
         if code == errno.ENOENT:
             return NotFound(f"There is no file {self.path}; give the size that it is to be made with, or another path.")
         if code == errno.ENAMETOOLONG:
             return InvalidArgument(
                 f"The path {self.path[:40] if self.path else ''!r}... is too long; give a shorter one."
             )
-        return error_for(code, f"{doing} {self.path} failed: {os.strerror(code)}.")
+        if code == errno.ELOOP:
+            return InvalidArgument(f"The links on the way to {self.path} lead in a circle; give another path.")
+        return error_for(code, f"Opening {self.path} failed: {os.strerror(code)}; give another path.")
 
 
 def _lock(fd: int) -> bool:

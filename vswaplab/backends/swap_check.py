@@ -54,6 +54,10 @@ def check_swapfile(si: SwapFile) -> None:
     _check_lists(si, name, clusters, counts)
     _check_rmap(si, name, clusters)
 
+    # Only a slot in use can wait for its write to be tried again.
+    idle = [offset for offset in si.write_failed if not si.is_allocated(offset)]
+    hold(not idle, "write-failed-is-allocated", f"{name}: free slots {idle[:8]} are marked")
+
     # A device is on the list to allocate from if it may be written and has room.
     available = si.writeok and si.inuse_pages < si.pages
     hold((si in si.shared.avail) == available, "available-if-room", f"{name}: {si!r}, writeok={si.writeok}")

@@ -72,6 +72,8 @@ class SwapFile(SwapMaps):
         self.block: bool = getattr(device, "block", True)
         """False for a swapfile whose blocks are scattered: it holds no large folio."""
         self.inuse_pages = 0
+        self.write_failed: set[int] = set()
+        """Offsets of slots in use whose last write failed: what they should hold is still where it was."""
         self.writeok = False
         self.slot_base = type << SLOT_OFFSET_BITS
         self.global_cluster = PercpuCluster() if device.rotational else None
@@ -258,6 +260,8 @@ class SwapFile(SwapMaps):
 
         Raises InvalidArgument if one of them is not allocated; then none of its cluster is freed.
         """
+        if self.write_failed:
+            self.write_failed.difference_update(range(offset, offset + nr))
         while nr > 0:
             here = min(nr, SWAPFILE_CLUSTER - (offset & SWAPFILE_CLUSTER_MASK))
             if here == 1:
@@ -346,6 +350,8 @@ class SwapFile(SwapMaps):
         Raises InvalidArgument if one of them is not allocated; then none is freed.
         """
         free_many(self, offsets)
+        if self.write_failed:
+            self.write_failed.difference_update(offsets.tolist())
 
     def check(self) -> None:
         """Check every invariant of this device; InvariantError names the one that fails."""

@@ -17,7 +17,8 @@ swp_slot_t(type=0, offset=1)
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -27,13 +28,17 @@ from vswaplab.backends.swap_check import check_devices
 from vswaplab.backends.swap_globals import PercpuCluster, SwapGlobals, insert_by_prio
 from vswaplab.backends.swap_info import SwapFile
 from vswaplab.entry import MAX_SWAPFILES, SLOT_OFFSET_BITS, SLOT_OFFSET_MASK, U64, swp_slot_t
-from vswaplab.errors import Busy, InvalidArgument, NotFound, NotPermitted
-from vswaplab.units import SWAP_NR_ORDERS
+from vswaplab.errors import Busy, DeviceIOError, InvalidArgument, NoSpace, NotFound, NotPermitted, SwapError
+from vswaplab.units import PAGE_SIZE, SWAP_NR_ORDERS
 
 if TYPE_CHECKING:
     from vswaplab.backends.device import SwapHeader
 
-__all__ = ["SwapDevices", "SwapFile"]
+__all__ = ["Discard", "SwapDevices", "SwapFile"]
+
+Discard = bool | Literal["once", "pages"]
+"""What of a device to discard, as in swapon(8): "once" all of it at swapon, "pages" clusters as they become empty, True
+both."""
 
 _SHIFT = np.uint64(SLOT_OFFSET_BITS)
 _MAX_PRIO = 32767
@@ -46,6 +51,8 @@ class SwapDevices(SwapGlobals):
         """`cpus`: how many CPUs allocate, each with its own hint."""
         super().__init__(cpus)
         self._least_priority = -1
+        self.read_errors = 0
+        """Requests for swapped pages that failed, over all devices there ever were."""
 
     def __getitem__(self, type: int) -> SwapFile:
         si = self.swap_info[type] if 0 <= type < len(self.swap_info) else None
@@ -65,34 +72,45 @@ class SwapDevices(SwapGlobals):
 
     # -- on and off ----------------------------------------------------------------------------------------------
 
-    def swapon(self, device: Device, priority: int | None = None, discard: bool = False) -> SwapFile:
+    def require_swapon(self, priority: int | None = None, discard: Discard = False) -> int:
+        """Return the type that the next device gets; errors as for `swapon`, as far as the device is not needed."""
+        if priority is not None and (type(priority) is not int or not 0 <= priority <= _MAX_PRIO):
+            raise InvalidArgument(
+                f"Priority {priority!r} is out of range; give 0 to {_MAX_PRIO} or, for the default, None."
+            )
+        if not isinstance(discard, bool) and discard not in ("once", "pages"):
+            raise InvalidArgument(f"discard is False, True, 'once' or 'pages', not {discard!r}.")
+        at = next((at for at, si in enumerate(self.swap_info) if si is None), len(self.swap_info))
+        if at == MAX_SWAPFILES:
+            raise NotPermitted(f"All {MAX_SWAPFILES} swap devices are in use; swap one off first.")
+        return at
+
+    def swapon(self, device: Device, priority: int | None = None, discard: Discard = False) -> SwapFile:
         """Read the header of a device and use it for swap; return it as a `SwapFile` with the lowest free type.
 
-        `priority`: 0 to 32767, or None for one below all so far, from -2 down. `discard`: tell the device of clusters
-        that become empty, if it can use that. Raises InvalidArgument for a bad priority or header, Busy for a device
-        that is on already, NotPermitted when 29 are, NoMemory when there is no address space for its maps.
+        `priority`: 0 to 32767, or None for one below all so far, from -2 down. `discard`: what to discard, if the
+        device can; else it is ignored. Raises InvalidArgument for a bad priority or header, Busy for a device that is
+        on already, NotPermitted when 29 are, NoMemory when there is no address space for its maps, DeviceIOError when
+        the header can't be read; nothing has changed then.
         """
-        if priority is not None and not 0 <= priority <= _MAX_PRIO:
-            raise InvalidArgument(
-                f"Priority {priority} is out of range; give 0 to {_MAX_PRIO} or, for the default, None."
-            )
+        number = self.require_swapon(priority, discard)
         path = getattr(device, "path", None)
         for other in self:
             if other.device is device or (path is not None and getattr(other.device, "path", None) == path):
                 raise Busy(f"This device is on already as type {other.type}; swap it off first.")
-        type = next((at for at, si in enumerate(self.swap_info) if si is None), len(self.swap_info))
-        if type == MAX_SWAPFILES:
-            raise NotPermitted(f"All {MAX_SWAPFILES} swap devices are in use; swap one off first.")
         header = read_header(device)
         _require_usable(device, header)
         prio = self._least_priority - 1 if priority is None else priority
-        si = SwapFile(self, device, header, type=type, prio=prio, discard=discard)
+        si = SwapFile(self, device, header, type=number, prio=prio, discard=discard in (True, "pages"))
         if self.on_swapon is not None:
             self.on_swapon(si)
+        if discard in (True, "once") and device.discard_supported:
+            with suppress(SwapError):  # advice: the device is as good without
+                device.discard(1, header.last_page)
         self._least_priority = min(self._least_priority, prio)
-        if type == len(self.swap_info):
+        if number == len(self.swap_info):
             self.swap_info.append(None)
-        self.swap_info[type] = si
+        self.swap_info[number] = si
         self._enable(si)
         return si
 
@@ -271,11 +289,25 @@ class SwapDevices(SwapGlobals):
 
     def read(self, slot: int, nr: int = 1) -> bytes:
         """Read `nr` pages from `slot` on; DeviceIOError if the device can't."""
-        return bytes(self[slot >> SLOT_OFFSET_BITS].device.read(slot & SLOT_OFFSET_MASK, nr))
+        try:
+            return self[slot >> SLOT_OFFSET_BITS].device.read(slot & SLOT_OFFSET_MASK, nr)
+        except DeviceIOError:
+            self.read_errors += 1
+            raise
 
     def write(self, slot: int, data: bytes | bytearray | memoryview) -> None:
-        """Write whole pages from `slot` on; DeviceIOError or NoSpace if the device can't."""
-        self[slot >> SLOT_OFFSET_BITS].device.write(slot & SLOT_OFFSET_MASK, data)
+        """Write whole pages from `slot` on; DeviceIOError or NoSpace if the device can't.
+
+        Then the slots are marked in the device's `write_failed`, until a write succeeds or they are freed.
+        """
+        si, offset = self[slot >> SLOT_OFFSET_BITS], slot & SLOT_OFFSET_MASK
+        try:
+            si.device.write(offset, data)
+        except (DeviceIOError, NoSpace):
+            si.write_failed.update(range(offset, offset + len(data) // PAGE_SIZE))
+            raise
+        if si.write_failed:
+            si.write_failed.difference_update(range(offset, offset + len(data) // PAGE_SIZE))
 
     def check(self) -> None:
         """Check every invariant of every device; InvariantError names the one that fails."""
