@@ -102,7 +102,7 @@ def test_each_errno_has_its_one_exception() -> None:
     kinds = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, SwapError)]
     codes = [cls.code for cls in kinds if cls is not SwapError]
     assert sorted(codes) == sorted(set(codes))
-    wanted = ("ENOMEM", "ENOSPC", "EINVAL", "EBUSY", "ENOENT", "EEXIST", "EIO", "EINTR", "EPERM")
+    wanted = ("ENOMEM", "ENOSPC", "EINVAL", "EBUSY", "ENOENT", "EEXIST", "EIO", "EINTR", "EPERM", "EAGAIN")
     assert {getattr(errno, name) for name in wanted} == set(codes)
     for cls in kinds:
         error = cls("Say what to do.")

@@ -11,6 +11,7 @@ import errno as _errno
 from typing import ClassVar
 
 __all__ = [
+    "Again",
     "Busy",
     "DeviceIOError",
     "Exists",
@@ -55,6 +56,12 @@ class InvalidArgument(SwapError, ValueError):
     """-EINVAL: an argument, a header or a slot that can't be meant."""
 
     code = _errno.EINVAL
+
+
+class Again(SwapError):
+    """-EAGAIN: less was done than was asked for, and trying again may do more."""
+
+    code = _errno.EAGAIN
 
 
 class Busy(SwapError):
@@ -105,6 +112,7 @@ _BY_CODE: dict[int, type[SwapError]] = {
         DeviceIOError,
         Interrupted,
         NotPermitted,
+        Again,
     )
 }
 

@@ -5,7 +5,10 @@ below it. `memory.swap.current` counts physical slots only: zswap and zero pages
 are charged by their compressed size, to `memory.zswap.current` and, as the memory they are, to `memory.current`
 [BACKGROUND].
 
-The number of a cgroup (its id) outlives it while swap entries bear it.
+`memory.max` is hard: a charge over it reclaims, and fails with -ENOMEM if that does not help. `memory.high` is soft: a
+charge over it is let through, reclaims afterwards, and what is still over slows the task down.
+
+The number of a cgroup (its id) outlives it while swap entries bear it. Its files are in `memcg_files`.
 
 >>> table = MemcgTable()
 >>> app = table.create("app", max="4M")
@@ -20,40 +23,29 @@ from collections.abc import Iterator
 
 from vswaplab.errors import Busy, Exists, InvalidArgument, NoMemory, NotFound
 from vswaplab.mm.lru import Lruvec
+from vswaplab.mm.memcg_files import STAT_BYTES, STAT_EVENTS, MemcgHost, read_file, stat_item, write_file
 from vswaplab.units import PAGE_SHIFT, PAGE_SIZE, parse_size
 
-__all__ = ["MAX_MEMCG_ID", "STAT_BYTES", "STAT_EVENTS", "Memcg", "MemcgTable"]
+__all__ = [
+    "MAX_HIGH_DELAY_USEC",
+    "MAX_MEMCG_ID",
+    "STAT_BYTES",
+    "STAT_EVENTS",
+    "USEC_PER_SEC",
+    "Limit",
+    "Memcg",
+    "MemcgTable",
+]
 
 MAX_MEMCG_ID = (1 << 16) - 1
 """Ids are 16 bits wide, in descriptors and in shadows [S10]."""
 
-STAT_BYTES = ("anon", "shmem", "swapcached", "zswap", "zswapped", "inactive_anon", "active_anon")
-"""Items of memory.stat that are amounts, in bytes."""
-STAT_EVENTS = (
-    "workingset_refault_anon",
-    "workingset_activate_anon",
-    "workingset_restore_anon",
-    "pswpin",
-    "pswpout",
-    "pgscan",
-    "pgsteal",
-    "pgfault",
-    "pgmajfault",
-    "pgrefill",
-    "pgactivate",
-    "pgdeactivate",
-    "swpin_zero",
-    "swpout_zero",
-    "zswpin",
-    "zswpout",
-    "zswpwb",
-    "thp_fault_alloc",
-    "thp_swpout",
-    "thp_swpout_fallback",
-)
-"""Items of memory.stat that count events, mostly pages, in the order of the file [BACKGROUND]."""
+USEC_PER_SEC = 1_000_000
+MAX_HIGH_DELAY_USEC = 2 * USEC_PER_SEC
+"""The longest that one charge over memory.high delays its task: two seconds [BACKGROUND]."""
 
 Limit = int | str | None
+"""Bytes, text as `vswaplab.units.parse_size` takes it, or None (or "max") for none."""
 
 
 class Memcg:
@@ -77,11 +69,16 @@ class Memcg:
         """Compressed pages charged here and below."""
         self.events: Counter[str] = Counter()
         """Event counts, those below included; at the root they are the machine's vmstat."""
+        self.throttled = 0
+        """Charges from here or below that were still over this memory.high after reclaim, so their task was slowed."""
+        self.throttled_simulated_usec = 0
+        """For how long, in simulated microseconds: nothing sleeps, it is only counted (see `throttle`)."""
         self.zswap_writeback = True
         self.reclaim_position = 0
         """Where the next reclaim below this cgroup starts: its members take turns."""
         self._id_refs = 0
         self._max: int | None = None
+        self._high: int | None = None
         self._swap_max: int | None = None
         self._zswap_max: int | None = None
 
@@ -135,12 +132,24 @@ class Memcg:
 
     @property
     def max(self) -> int | None:
-        """memory.max in bytes, None for no limit. A lower limit acts at the next charge."""
+        """memory.max in bytes, None for no limit. Setting it reclaims what is over, as far as that can be had."""
         return self._max
 
     @max.setter
     def max(self, value: Limit) -> None:
         self._max = self._limit(value, "memory.max")
+        self._table.limit_lowered(self, hard=True)
+
+    @property
+    def high(self) -> int | None:
+        """memory.high in bytes, None for no limit: over it the cgroup is reclaimed from and slowed, but never fails."""
+        return self._high
+
+    @high.setter
+    def high(self, value: Limit) -> None:
+        self._high = self._limit(value, "memory.high")
+        self._table.note_high()
+        self._table.limit_lowered(self, hard=False)
 
     @property
     def swap_max(self) -> int | None:
@@ -181,6 +190,22 @@ class Memcg:
                 return memcg
         return None
 
+    def over_high(self) -> int:
+        """Return by how many pages this cgroup, its ancestors left aside, is over its memory.high; 0 if it is not."""
+        return 0 if self._high is None else max(0, self.usage_pages - (self._high >> PAGE_SHIFT))
+
+    def throttle(self, nr: int) -> None:
+        """Count the delay of a task that charged `nr` pages, if reclaim has left this cgroup over its memory.high.
+
+        The delay grows with the square of the overage's share of memory.high, up to `MAX_HIGH_DELAY_USEC` [BACKGROUND];
+        the model takes a simulated second a page at twice memory.high as its unit.
+        """
+        over = self.over_high()
+        if over and self._high is not None:
+            high = max(1, self._high >> PAGE_SHIFT)
+            self.throttled += 1
+            self.throttled_simulated_usec += min(MAX_HIGH_DELAY_USEC, USEC_PER_SEC * nr * over * over // (high * high))
+
     def charge(self, nr: int) -> None:
         """Charge `nr` pages here and above; limits are the caller's to heed."""
         for memcg in self.lineage():
@@ -196,7 +221,7 @@ class Memcg:
         """Charge `nr` physical slots here and above; False, and nothing charged, if that is over a memory.swap.max."""
         for memcg in self.lineage():
             if memcg._swap_max is not None and memcg.swap_pages + nr > memcg._swap_max >> PAGE_SHIFT:
-                memcg.events["swap.max"] += 1
+                memcg.count("swap.max")
                 self.count("swap.fail", nr)
                 return False
         for memcg in self.lineage():
@@ -245,62 +270,38 @@ class Memcg:
             memcg.events[item] += nr
             memcg = memcg.parent
 
+    # -- files ---------------------------------------------------------------------------------------------------
+
+    @property
+    def host(self) -> MemcgHost:
+        """The machine; InvalidArgument where there is none."""
+        if self._table.host is None:
+            raise InvalidArgument("These cgroups are on no machine; make them with Machine.memcg.")
+        return self._table.host
+
+    def pids(self) -> list[int]:
+        """Return the numbers of the processes here, those below not among them."""
+        return [] if self._table.host is None else self._table.host.pids_in(self)
+
     def stat(self, item: str) -> int:
-        """Return an item of memory.stat, what is below included: bytes for amounts, else a count of events.
-
-        InvalidArgument if there is no such item.
-        """
-        if item in STAT_EVENTS or item in self.events:
-            return self.events[item]
-        if item == "zswap":
-            return self.zswap_bytes
-        if item == "zswapped":
-            return self.zswap_stored << PAGE_SHIFT
-        if item in STAT_BYTES:
-            return sum(memcg._lru_pages(item) for memcg in self.subtree()) << PAGE_SHIFT
-        raise InvalidArgument(f"memory.stat has no item {item!r}; it has {', '.join(STAT_BYTES + STAT_EVENTS)}.")
-
-    def _lru_pages(self, item: str) -> int:
-        lruvec = self.lruvec
-        if item == "inactive_anon":
-            return lruvec.nr_inactive
-        if item == "active_anon":
-            return lruvec.nr_active
-        folios = (*lruvec.inactive, *lruvec.active)
-        if item == "swapcached":
-            return sum(folio.nr_pages for folio in folios if folio.in_swapcache)
-        shmem = item == "shmem"
-        return sum(len(set(folio.mapped.values())) for folio in folios if folio.shmem == shmem)
+        """Return an item of memory.stat: bytes for amounts, else a number of events. InvalidArgument if none."""
+        return stat_item(self, item)
 
     def file(self, name: str) -> str:
-        """Return what the cgroup's file `name` reads, in the kernel's format; NotFound if there is no such file."""
-        match name:
-            case "memory.current":
-                return f"{self.usage_pages << PAGE_SHIFT}\n"
-            case "memory.swap.current":
-                return f"{self.swap_pages << PAGE_SHIFT}\n"
-            case "memory.zswap.current":
-                return f"{self.zswap_bytes}\n"
-            case "memory.max":
-                return _limit_text(self._max)
-            case "memory.swap.max":
-                return _limit_text(self._swap_max)
-            case "memory.zswap.max":
-                return _limit_text(self._zswap_max)
-            case "memory.zswap.writeback":
-                return f"{int(self.zswap_writeback)}\n"
-            case "memory.stat":
-                return "".join(f"{item} {self.stat(item)}\n" for item in (*STAT_BYTES, *STAT_EVENTS))
-            case "memory.events":
-                counts = {"low": 0, "high": 0, "max": self.events["max"], "oom": self.events["oom"], "oom_kill": 0}
-                return "".join(f"{item} {nr}\n" for item, nr in counts.items())
-            case "memory.swap.events":
-                return f"high 0\nmax {self.events['swap.max']}\nfail {self.events['swap.fail']}\n"
-        raise NotFound(f"A memory cgroup has no file {name!r} here; memory.stat and memory.current are two of them.")
+        """Return what the cgroup's file `name` reads, in the kernel's format; errors as for `read_file`."""
+        return read_file(self, name)
 
+    def write(self, name: str, text: str) -> None:
+        """Write `text` to the cgroup's file `name`, as the kernel takes it; errors as for `write_file`."""
+        write_file(self, name, text)
 
-def _limit_text(limit: int | None) -> str:
-    return "max\n" if limit is None else f"{limit}\n"
+    def reclaim(self, amount: int | str) -> int:
+        """Reclaim pages (a number) or bytes (text such as "4M") here and below; return how many pages that freed.
+
+        It may be fewer; writing memory.reclaim makes an error of that.
+        """
+        pages = amount if isinstance(amount, int) else parse_size(amount, "amount") >> PAGE_SHIFT
+        return self.host.reclaim(pages, self)
 
 
 class MemcgTable:
@@ -308,6 +309,10 @@ class MemcgTable:
 
     def __init__(self) -> None:
         self.root = Memcg(self, 1, "", None)
+        self.host: MemcgHost | None = None
+        """The machine that the cgroups are on, None for accounts only."""
+        self.any_high = False
+        """Whether any cgroup has a memory.high, so that a charge must look for it."""
         self._by_id = {1: self.root}
         self._removed: set[int] = set()
 
@@ -319,6 +324,7 @@ class MemcgTable:
         zswap_max: Limit = None,
         zswap_writeback: bool = True,
         parent: Memcg | None = None,
+        high: Limit = None,
     ) -> Memcg:
         """Make a cgroup below `parent` (None: the root), with the lowest free id.
 
@@ -335,14 +341,16 @@ class MemcgTable:
         if memcgid > MAX_MEMCG_ID:
             raise NoMemory(f"All {MAX_MEMCG_ID} cgroup ids are in use; remove cgroups first.")
         memcg = Memcg(self, memcgid, name, parent)
-        memcg.max, memcg.swap_max, memcg.zswap_max = max, swap_max, zswap_max
+        memcg.max, memcg.high, memcg.swap_max, memcg.zswap_max = max, high, swap_max, zswap_max
         memcg.zswap_writeback = bool(zswap_writeback)
         self._by_id[memcgid] = memcg
         parent.children.append(memcg)
+        self.note_high()
         return memcg
 
     def remove(self, memcg: Memcg) -> None:
-        """Remove a cgroup (rmdir): what it holds in memory goes to its parent, its id stays while entries bear it.
+        """Remove a cgroup (rmdir). What it has in memory, compressed pages too, goes to its parent; counts don't change
+        there, they had it all along. Slots stay charged to it, and its id stays, as long as entries bear the id.
 
         Busy if it has children, InvalidArgument for the root. That no process is in it is the caller's to see to.
         """
@@ -353,15 +361,27 @@ class MemcgTable:
             raise NotFound(f"The cgroup {memcg.path} was removed already.")
         if memcg.children:
             raise Busy(f"The cgroup {memcg.path} has children; remove them first.")
+        memcg.online = False
         for folio in (*memcg.lruvec.inactive, *memcg.lruvec.active):
             memcg.lruvec.remove(folio)
             folio.memcg = parent
             parent.lruvec.add(folio)
             memcg.nr_pages -= folio.nr_pages
-        memcg.online = False
+        if self.host is not None:
+            self.host.memcg_offline(memcg, parent)
         parent.children.remove(memcg)
         self._removed.add(memcg.id)
+        self.note_high()
         self.forget_if_dead(memcg)
+
+    def note_high(self) -> None:
+        """Find out whether any cgroup that is online has a memory.high."""
+        self.any_high = any(memcg.high is not None for memcg in self.root.subtree())
+
+    def limit_lowered(self, memcg: Memcg, hard: bool) -> None:
+        """Have the machine, if there is one, reclaim what is over a memory.max (`hard`) or memory.high just set."""
+        if self.host is not None and memcg.online:
+            self.host.memcg_limit_lowered(memcg, hard)
 
     def forget_if_dead(self, memcg: Memcg) -> None:
         """Let the id of a removed cgroup go when nothing bears it any more."""
