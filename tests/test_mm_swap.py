@@ -386,7 +386,7 @@ def test_swapon_refuses_what_cannot_be_meant_and_a_device_twice(tmp_path: Path) 
         with pytest.raises(Busy):
             m.swapon(tmp_path / "a.img", size="1M")
         m.swapoff(dev)
-        with pytest.raises(NotFound):
+        with pytest.raises(InvalidArgument, match="not swapped on"):
             m.swapoff(dev)
         m.swapoff(m.swapon(tmp_path / "a.img", size="1M"))
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from vswaplab.backends.swapfile import SwapDevices, SwapFile
-from vswaplab.errors import Interrupted
+from vswaplab.errors import Busy, Interrupted
 from vswaplab.protocols import SwapoffHost, SwapoffReport
 
 __all__ = ["run_swapoff", "stop_if_cancelled"]
@@ -23,6 +23,8 @@ def run_swapoff(devices: SwapDevices, type: int, empty: Callable[[SwapFile, Swap
     reads, sequential = si.device.reads, si.device.sequential_reads
     try:
         empty(si, report)
+        if si.inuse_pages:
+            raise Busy(f"swapoff stopped: {si.inuse_pages} slots of device {type} can't be moved; free them first.")
     except BaseException:
         devices.abort_swapoff(type)
         raise

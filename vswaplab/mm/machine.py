@@ -12,33 +12,31 @@
 (True, b'hello')
 
 `Machine` is one object in floors, a module each: `memory` (frames and accounts), `reclaim`, `alloc`, `swapin`, `fault`,
-`mappings`, and this one, which is what users call. Nothing in it looks at a clock or at random numbers: the same
-calls have the same effects.
+`mappings`, `syscalls`, and this one, which is what users call. Nothing in it looks at a clock or at random numbers:
+the same calls have the same effects.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Self
 
-from vswaplab.backends.device import Device, FileDevice, MemoryDevice
-from vswaplab.backends.swapfile import SwapDevices, SwapFile
+from vswaplab.backends.checksums import VerifiedDevices
+from vswaplab.backends.swapfile import SwapDevices
 from vswaplab.backends.zswap import Zswap
-from vswaplab.errors import Busy, InvalidArgument, NotFound, SwapError
+from vswaplab.errors import Busy, InvalidArgument, NotFound
 from vswaplab.events import Event
 from vswaplab.legacy.space import LegacySwap
 from vswaplab.mm.alloc import MAX_IDLE_ROUNDS
 from vswaplab.mm.invariants import check_machine
 from vswaplab.mm.memcg import Limit, Memcg, MemcgTable
 from vswaplab.mm.process import Process
-from vswaplab.mm.unuse import Unuse
+from vswaplab.mm.syscalls import SwapSyscalls
 from vswaplab.observe.ledger import AS_POSTED, Ledger, take_ledger
 from vswaplab.observe.procfs import debugfs, procfs
 from vswaplab.observe.snapshot import Snapshot, take_snapshot
 from vswaplab.observe.tracepoints import Trace
-from vswaplab.protocols import SwapoffReport, SwapSpace
+from vswaplab.protocols import SwapSpace
 from vswaplab.units import PAGE_SIZE, format_size, pages_of
 from vswaplab.virtual.space import VirtualSwap
 
@@ -60,12 +58,14 @@ MIN_RAM_PAGES = 4
 """Less can't hold a page, its copy and a compressed one."""
 
 
-class Machine(Unuse):
+class Machine(SwapSyscalls):
     """A machine of `ram` bytes (number or text like "16M") and `cpus` CPUs, with `design` of swap.
 
     `zswap`: parameters that differ from `ZSWAP_DEFAULTS`, or None for no zswap. `seed`: for whoever generates work
     for the machine; the machine itself draws no random numbers. `trace`: how many events to keep, False for none.
-    `page_cluster`: swap readahead in windows of ``1 << page_cluster`` pages, 0 for none.
+    `page_cluster`: swap readahead in windows of ``1 << page_cluster`` pages, 0 for none. `privileged`: whether swapon
+    and swapoff are allowed, EPERM if not. `verify`: keep a checksum of each page written to a device, and fail with EIO
+    rather than read another.
     """
 
     def __init__(
@@ -78,6 +78,8 @@ class Machine(Unuse):
         *,
         page_cluster: int = 3,
         trace: int | bool = True,
+        privileged: bool = True,
+        verify: bool = False,
     ) -> None:
         make = DESIGNS.get(design)
         if make is None:
@@ -93,14 +95,14 @@ class Machine(Unuse):
         memcgs = MemcgTable()
         record = (Trace(design=design) if trace is True else Trace(trace, design)) if trace else None
         pool = Zswap(ram_pages, **{**ZSWAP_DEFAULTS, **zswap}) if zswap is not None else None
-        swap = make(devices=SwapDevices(cpus=cpus), zswap=pool, memcgs=memcgs, cpus=cpus, recorder=record)
+        devices = VerifiedDevices(cpus) if verify else SwapDevices(cpus)
+        swap = make(devices=devices, zswap=pool, memcgs=memcgs, cpus=cpus, recorder=record)
         super().__init__(ram_pages, swap, memcgs, record)
         self.design = design
         self.seed = seed
         self.page_cluster = page_cluster
         self.online_cpus = list(range(cpus))
-        self.cancel: Callable[[], bool] | None = None
-        """Asked now and then during a swapoff; True ends it with -EINTR, as a signal would."""
+        self.privileged = privileged
         self.trace: Trace | None = record
         """The log of all events, None if it is off."""
         self._closed = False
@@ -128,75 +130,6 @@ class Machine(Unuse):
     def __repr__(self) -> str:
         used = f"{self.used_pages} of {self.ram_pages} pages in use"
         return f"<Machine {self.design} {used}, {len(self.processes)} processes, {len(self.devices)} swap devices>"
-
-    # -- devices -------------------------------------------------------------------------------------------------
-
-    def swapon(
-        self,
-        path: str | os.PathLike[str] | Device | None = None,
-        size: int | str | None = None,
-        priority: int | None = None,
-        discard: bool = False,
-    ) -> SwapFile:
-        """Use a file for swap (made sparse with `size` if it is missing), memory (`path` None), or a `Device` of your
-        own.
-
-        Errors as for `FileDevice` and `SwapDevices.swapon`; nothing has changed then, but that the file may be there.
-        """
-        self.require_open()
-        device: Device
-        if isinstance(path, Device):
-            if size is not None:
-                raise InvalidArgument("A device has its size already; leave `size` out.")
-            device = path
-        elif path is None:
-            if size is None:
-                raise InvalidArgument("Swap in memory needs a size, as in swapon(size='64M').")
-            device = MemoryDevice(size)
-        else:
-            device = FileDevice(path, size)
-        try:
-            si = self.devices.swapon(device, priority=priority, discard=discard)
-        except SwapError:
-            if device is not path:
-                device.close()
-            raise
-        if self.record is not None:
-            self.record(Event.SWAPON, slot=si.type, value=si.pages)
-        return si
-
-    def swapoff(
-        self, device: SwapFile | str | os.PathLike[str], cancel: Callable[[], bool] | None = None
-    ) -> SwapoffReport:
-        """Take a device off: all it holds comes back to memory. Return counts of what that took; the device is closed.
-
-        NotFound if it is not on. NoMemory, Interrupted (by `cancel` or `Machine.cancel`) or DeviceIOError: the device
-        is on as before, nothing is lost, and swapoff may be tried again.
-        """
-        self.require_open()
-        si = self._find_device(device)
-        hook, self.cancel = self.cancel, cancel or self.cancel
-        try:
-            report = self.swap.swapoff(si.type, self)
-        finally:
-            self.cancel = hook
-            self._settle()
-        if self.record is not None:
-            self.record(Event.SWAPOFF, slot=si.type)
-        si.device.close()
-        return report
-
-    def _find_device(self, device: SwapFile | str | os.PathLike[str]) -> SwapFile:
-        for si in self.devices:
-            if si is device:
-                return si
-            if isinstance(device, str | os.PathLike) and si.device.path == str(Path(device).absolute()):
-                return si
-        raise NotFound(f"{device!r} is not swapped on; the devices that are: {list(self.devices)}.")
-
-    def cancelled(self) -> bool:
-        """Whether a signal is pending: what the `cancel` hook says."""
-        return self.cancel is not None and self.cancel()
 
     # -- memory cgroups and processes ----------------------------------------------------------------------------
 

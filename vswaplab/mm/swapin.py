@@ -9,7 +9,7 @@ as a large folio comes back as one if all of it is zero pages, or lies on a sync
 from __future__ import annotations
 
 from vswaplab.entry import entry_to_pte
-from vswaplab.errors import Exists, NoMemory, NotFound, SwapError
+from vswaplab.errors import DeviceIOError, Exists, NoMemory, NotFound, SwapError
 from vswaplab.mm.alloc import MAX_RECLAIM_RETRIES, Allocation
 from vswaplab.mm.folio import Folio
 from vswaplab.mm.memcg import Memcg
@@ -100,8 +100,8 @@ class SwapIn(Allocation):
         memcg = self._memcg_of_entry(entry, process.memcg)
         try:
             return self._read_swap_cache(start, vma.order, memcg, retries=1)
-        except (Exists, NotFound, NoMemory):
-            return None
+        except (Exists, NotFound, NoMemory, DeviceIOError):
+            return None  # one by one they may do: a bad page must not take its neighbours along
 
     def _may_swapin_large(self, start: int, nr: int) -> bool:
         """Whether entries may be read as one folio: one cgroup, all zero, or one run on a synchronous device [S13]."""
