@@ -169,6 +169,10 @@ class Device(ABC):
         """Close a device that was made for nothing, and leave nothing behind that making it has made."""
         self.close()
 
+    def shares_file(self, other: Device) -> bool:
+        """Whether both have their bytes in one file."""
+        return self.path is not None and self.path == other.path
+
     def is_file(self, status: os.stat_result) -> bool:
         """Whether the device's bytes are in the file that `status` is of, whatever path that was found by."""
         if self.path is None:

@@ -188,6 +188,10 @@ class FileDevice(Device):
         with suppress(OSError):
             self.discard_supported = _punch_hole(self._fd, self.pages * PAGE_SIZE, PAGE_SIZE)
 
+    def shares_file(self, other: Device) -> bool:
+        """Whether both have their bytes in one file, by whatever path."""
+        return self.is_file(other._status) if isinstance(other, FileDevice) else super().shares_file(other)
+
     def is_file(self, status: os.stat_result) -> bool:
         """Whether `status` is of the file that is open here: by a link, too, or when its name is another's by now."""
         return os.path.samestat(self._status, status)

@@ -94,9 +94,8 @@ class SwapDevices(SwapGlobals):
         the header can't be read; nothing has changed then.
         """
         number = self.require_swapon(priority, discard)
-        path = getattr(device, "path", None)
         for other in self:
-            if other.device is device or (path is not None and getattr(other.device, "path", None) == path):
+            if other.device is device or other.device.shares_file(device):
                 raise Busy(f"This device is on already as type {other.type}; swap it off first.")
         header = read_header(device)
         _require_usable(device, header)

@@ -46,7 +46,7 @@ class SwapIn(Allocation):
             if shadow:
                 self._workingset_refault(folio, shadow)
             self.swap.swap_read_folio(folio)
-        except SwapError:
+        except BaseException:
             self.swap.swap_cache_del_folio(folio)
             folio.locked = False
             folio.refcount -= 1
