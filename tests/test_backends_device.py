@@ -130,6 +130,22 @@ def test_a_discard_can_fail_half_way(device):
     assert device.read(1, 4) == ZERO_PAGE * 2 + A * 2
 
 
+def test_errors_are_counted_by_kind(device):
+    for op, times in (("read", 1), ("write", 2), ("discard", 3)):
+        device.inject(Fault(op, times=times))
+    for _ in range(4):
+        outcome(lambda: device.read(1))
+        outcome(lambda: device.write(1, A))
+        outcome(lambda: device.discard(1, 1))
+    assert (device.read_errors, device.write_errors, device.discard_errors, device.errors) == (1, 2, 3, 6)
+    assert (device.pages_read, device.pages_written, device.pages_discarded) == (3, 2, 1)
+
+
+def test_a_read_can_not_run_out_of_room(device):
+    device.inject(Fault("read", "ENOSPC"))
+    assert outcome(lambda: device.read(1)) is DeviceIOError
+
+
 def test_faults_can_be_taken_back(device):
     device.inject(Fault("read"))
     assert device.faults == (Fault("read"),)
@@ -405,6 +421,65 @@ def test_a_file_cut_short_while_in_use_is_an_io_error(path):
         assert (device.errors, device.pages_read) == (1, 0)
 
 
+def test_a_write_beyond_the_end_of_a_file_cut_short_does_not_make_it_longer(path):
+    """It would be a file with a hole then, and what was lost would be read as zeros."""
+    with FileDevice(path, "1M") as device:
+        device.write(150, A)
+        device.write(120, A)
+        os.truncate(path, 1 << 19)
+        with pytest.raises(DeviceIOError, match="cut short"):
+            device.write(200, B)
+        with pytest.raises(DeviceIOError, match="cut short"):
+            device.write(127, A + B)
+        device.write(127, B)
+        with pytest.raises(DeviceIOError, match="ends before page 150"):
+            device.read(150)
+        assert device.read(120) == A
+        assert (device.read_errors, device.write_errors) == (1, 2)
+        assert path.stat().st_size == 1 << 19
+
+
+def test_undo_leaves_a_file_as_it_was_found(path):
+    FileDevice(path, "1M").undo()
+    assert not path.exists()
+    path.touch()
+    FileDevice(path, "1M").undo()
+    assert path.read_bytes() == b""
+    FileDevice(path, "1M", label="lab").close()
+    before = path.read_bytes()
+    for size in (None, "1M", "2M"):
+        device = FileDevice(path, size)
+        device.undo()
+        assert path.read_bytes() == before
+    device.undo()
+
+
+def test_a_file_is_known_by_any_of_its_names(path):
+    with FileDevice(path, "1M") as device, MemoryDevice("1M") as memory:
+        link = path.with_name("link")
+        link.hardlink_to(path)
+        assert device.is_file(link.stat())
+        path.rename(path.with_name("moved"))
+        assert device.is_file(path.with_name("moved").stat())
+        assert not memory.is_file(link.stat())
+        assert device.shares_file(device)
+        assert not device.shares_file(memory)
+        assert not memory.shares_file(MemoryDevice("1M"))
+        with FileDevice(path, "1M") as other:
+            assert not other.shares_file(device)
+
+
+def test_whether_holes_can_be_punched_is_known_from_the_start(path, monkeypatch):
+    monkeypatch.setattr("vswaplab.backends.device._punch_hole", lambda *_: False)
+    with FileDevice(path, "1M") as device:
+        assert not device.discard_supported
+    monkeypatch.undo()
+    with FileDevice(path) as device:
+        device.write(255, A)
+    with FileDevice(path) as device:
+        assert device.read(255) == A, "to find out must not cost a page"
+
+
 @pytest.mark.parametrize(("code", "error"), [("ENOSPC", NoSpace), ("EIO", DeviceIOError), ("EDQUOT", NoSpace)])
 def test_errors_of_the_real_file_become_errors_of_swap(path, monkeypatch, code, error):
     def fail(*_args):
@@ -416,7 +491,7 @@ def test_errors_of_the_real_file_become_errors_of_swap(path, monkeypatch, code, 
             patched.setattr(os, "pread", fail)
             with pytest.raises(error, match=r"swap\.img"):
                 device.write(1, A)
-            with pytest.raises(error):
+            with pytest.raises(DeviceIOError, match=r"Reading page 1 of .*swap\.img failed"):
                 device.read(1)
         assert (device.errors, device.pages_written, device.pages_read) == (2, 0, 0)
         device.write(1, A)

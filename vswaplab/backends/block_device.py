@@ -4,8 +4,8 @@ One call of `Device.read`, `Device.write` or `Device.discard` is one request, wh
 made to fail with a `Fault`. Page 0 holds the header (`swap_header`), and nothing else ever. The devices
 themselves are in `device`.
 
-A request that fails is DeviceIOError (-EIO) or NoSpace (-ENOSPC), whatever the operating system says beneath, as the
-block layer has it; the message names the device and the page.
+A request that fails is DeviceIOError (-EIO) or, if it is none to read, NoSpace (-ENOSPC), whatever the operating system
+says beneath, as the block layer has it; the message names the device and the page.
 """
 
 from __future__ import annotations
@@ -249,15 +249,16 @@ class Device(ABC):
         what = _pages(page, nr)
         if fault.error == "short":
             return DeviceIOError(f"{doing} {what} of {self.name} stopped half-way, as injected.")
-        code = errno.ENOSPC if fault.error == "ENOSPC" else errno.EIO
+        code = errno.ENOSPC if fault.error == "ENOSPC" and fault.op != "read" else errno.EIO
         return error_for(code, f"{doing} {what} of {self.name} failed with {fault.error}, as injected.")
 
     def _raise(self, doing: str, page: int, nr: int, error: OSError) -> NoReturn:
-        """Raise the error of a request for one of the system's: no room is -ENOSPC, everything else -EIO."""
-        if isinstance(error, DeviceIOError | NoSpace):
+        """Raise the error of a request for one of the system's: no room to write is -ENOSPC, everything else -EIO."""
+        full = error.errno in _FULL and doing != "Reading"
+        if isinstance(error, DeviceIOError) or (full and isinstance(error, NoSpace)):
             raise error
         what = f"{doing} {_pages(page, nr)} of {self.name} failed"
-        if error.errno in _FULL:
+        if full:
             why = "the file system is full or lets no file be so large"
             raise NoSpace(f"{what}: {why}; free space, then try again.") from error
         why = os.strerror(error.errno) if error.errno else str(error)
