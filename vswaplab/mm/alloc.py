@@ -8,24 +8,20 @@ from __future__ import annotations
 
 from vswaplab.errors import NoMemory
 from vswaplab.mm.folio import Folio
+from vswaplab.mm.kswapd import MAX_IDLE_ROUNDS, MAX_RECLAIM_RETRIES, Kswapd
 from vswaplab.mm.memcg import Memcg
-from vswaplab.mm.reclaim import SWAP_CLUSTER_MAX, Reclaim
+from vswaplab.mm.reclaim import SWAP_CLUSTER_MAX
 from vswaplab.units import PAGE_SHIFT, format_size
 
 __all__ = ["MAX_IDLE_ROUNDS", "MAX_RECLAIM_RETRIES", "Allocation"]
 
-MAX_RECLAIM_RETRIES = 16
-"""Rounds of direct reclaim without progress before it is given up [BACKGROUND]."""
-MAX_IDLE_ROUNDS = 2
-"""Rounds that free nothing at all: the first may have had references to clear, the second had none."""
 
-
-class Allocation(Reclaim):
+class Allocation(Kswapd):
     """Folios for faults."""
 
     def _fits(self, nr: int, memcg: Memcg) -> bool:
         """Whether `nr` pages are there for a cgroup without reclaim."""
-        return self.used_pages + nr <= self.ram_pages and memcg.over_limit(nr) is None
+        return self.used_pages + nr <= self.ram_pages - self.watermarks.min and memcg.over_limit(nr) is None
 
     def _alloc_folio(self, order: int, memcg: Memcg, retries: int = MAX_RECLAIM_RETRIES) -> Folio:
         """Return a folio of zeros charged to `memcg`, with one reference: the caller's.
@@ -35,18 +31,27 @@ class Allocation(Reclaim):
         """
         nr = 1 << order
         while (full := memcg.over_limit(nr)) is not None:
-            full.count("max")
-            self._make_room(nr, full, memcg, retries)
-        if self.used_pages + nr > self.ram_pages:
-            self._make_room(nr, self.root_memcg, memcg, retries)
+            self._make_room(nr, full, retries)
+        if self.used_pages + nr > self.ram_pages - self.watermarks.min:
+            self._make_room(nr, self.root_memcg, retries)
         folio = self._new_folio(order, memcg)
         folio.refcount = 1
+        if self.memcgs.any_high or self.watermarks.low:
+            self._after_charge(nr, memcg)
         return folio
 
-    def _make_room(self, nr: int, full: Memcg, memcg: Memcg, retries: int) -> None:
-        """Reclaim below `full` (the root: in the whole machine) until `nr` more pages fit; NoMemory if they won't."""
+    def _make_room(self, nr: int, full: Memcg, retries: int) -> None:
+        """Reclaim below `full` (the root: in the whole machine) until `nr` more pages fit; NoMemory if they won't.
+
+        A cgroup counts `max` for each round. `oom` is for its failure, but not if the caller, who only wanted a large
+        folio, can do without [BACKGROUND].
+        """
         best, left, idle = self._usage(full), retries, 0
         while best + nr > self._limit(full):
+            if full is self.root_memcg:
+                self.vm_events["allocstall_movable"] += 1
+            else:
+                full.count("max")
             freed = self._try_to_free_pages(max(nr, SWAP_CLUSTER_MAX), full)
             usage = self._usage(full)
             if usage < best:
@@ -55,14 +60,31 @@ class Allocation(Reclaim):
             idle = 0 if freed else idle + 1
             left -= 1
             if left <= 0 or idle >= MAX_IDLE_ROUNDS:
-                memcg.count("oom")
+                if full is not self.root_memcg and retries > 1:
+                    full.count("oom")
                 raise NoMemory(self._out_of_memory(nr, full))
+
+    def memcg_limit_lowered(self, memcg: Memcg, hard: bool) -> None:
+        """Reclaim what a cgroup has over the memory.max (`hard`) or memory.high that was just set; what can't be had
+        stays. For memory.max that counts as `oom`: Linux would begin to kill.
+        """
+        limit = memcg.max if hard else memcg.high
+        if limit is None:
+            return
+        best, idle = memcg.usage_pages, 0
+        while best > limit >> PAGE_SHIFT and idle < MAX_IDLE_ROUNDS:
+            self._try_to_free_pages(best - (limit >> PAGE_SHIFT), memcg)
+            idle = 0 if memcg.usage_pages < best else idle + 1
+            best = min(best, memcg.usage_pages)
+        if hard and memcg.usage_pages > limit >> PAGE_SHIFT:
+            memcg.count("oom")
+        self._drain_released()
 
     def _usage(self, memcg: Memcg) -> int:
         return self.used_pages if memcg is self.root_memcg else memcg.usage_pages
 
     def _limit(self, memcg: Memcg) -> int:
-        return self.ram_pages if memcg.max is None else memcg.max >> PAGE_SHIFT
+        return self.ram_pages - self.watermarks.min if memcg.max is None else memcg.max >> PAGE_SHIFT
 
     def _out_of_memory(self, nr: int, full: Memcg) -> str:
         what = "the machine" if full is self.root_memcg else f"memory cgroup {full.path}"

@@ -51,8 +51,10 @@ class Faults(SwapIn):
                     self._do_wp_page(process, vpn, pte)
                 else:
                     return
+                if self._background:
+                    self._run_background()  # which may take the page again: look once more
         finally:
-            self._settle()
+            self._settle(background=False)
         raise NoMemory(f"Page {vpn:#x} does not stay in memory long enough to be used; give the machine more ram.")
 
     def _run_on(self, cpu: int) -> None:
@@ -61,10 +63,14 @@ class Faults(SwapIn):
         if self.record is not None:
             self.record.cpu = cpu
 
-    def _settle(self) -> None:
-        """After an operation: free what the swap layer let go of, and let zswap's worker run if it was woken."""
+    def _settle(self, background: bool = True) -> None:
+        """After an operation: free what the swap layer let go of, let zswap's worker run if it was woken, and do what
+        reclaim has to do in the background, unless a page is about to be used.
+        """
         self._drain_released()
         self._shrink_worker()
+        if background and self._background:
+            self._run_background()
 
     def _count_fault(self, process: Process, vpn: int, pte: int, write: bool) -> None:
         """Count and trace a fault; it is a major one if the page must be read in."""

@@ -29,8 +29,10 @@ from vswaplab.events import Event
 from vswaplab.legacy.space import LegacySwap
 from vswaplab.mm.alloc import MAX_IDLE_ROUNDS
 from vswaplab.mm.invariants import check_machine
+from vswaplab.mm.kswapd import Watermarks
 from vswaplab.mm.memcg import Limit, Memcg, MemcgTable
 from vswaplab.mm.process import Process
+from vswaplab.mm.reclaim import DIRECT, PROACTIVE
 from vswaplab.mm.syscalls import SwapSyscalls
 from vswaplab.observe.ledger import AS_POSTED, Ledger, take_ledger
 from vswaplab.observe.procfs import debugfs, procfs
@@ -65,7 +67,8 @@ class Machine(SwapSyscalls):
     for the machine; the machine itself draws no random numbers. `trace`: how many events to keep, False for none.
     `page_cluster`: swap readahead in windows of ``1 << page_cluster`` pages, 0 for none. `privileged`: whether swapon
     and swapoff are allowed, EPERM if not. `verify`: keep a checksum of each page written to a device, and fail with EIO
-    rather than read another.
+    rather than read another. `min_free`: memory to keep free, in bytes or text, "auto" for a share of RAM, None for no
+    kswapd (see `vswaplab.mm.kswapd`).
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Machine(SwapSyscalls):
         *,
         page_cluster: int = 3,
         trace: int | bool = True,
+        min_free: int | str | None = None,
         privileged: bool = True,
         verify: bool = False,
     ) -> None:
@@ -92,12 +96,15 @@ class Machine(SwapSyscalls):
         unknown = set(zswap or ()) - set(ZSWAP_DEFAULTS)
         if unknown:
             raise InvalidArgument(f"zswap has no parameter {min(unknown)!r}; it has {', '.join(ZSWAP_DEFAULTS)}.")
+        watermarks = Watermarks.of(ram_pages, min_free)
         memcgs = MemcgTable()
         record = (Trace(design=design) if trace is True else Trace(trace, design)) if trace else None
         pool = Zswap(ram_pages, **{**ZSWAP_DEFAULTS, **zswap}) if zswap is not None else None
         devices = VerifiedDevices(cpus) if verify else SwapDevices(cpus)
         swap = make(devices=devices, zswap=pool, memcgs=memcgs, cpus=cpus, recorder=record)
         super().__init__(ram_pages, swap, memcgs, record)
+        memcgs.host = self
+        self.watermarks = watermarks
         self.design = design
         self.seed = seed
         self.page_cluster = page_cluster
@@ -141,16 +148,44 @@ class Machine(SwapSyscalls):
         zswap_max: Limit = None,
         zswap_writeback: bool = True,
         parent: Memcg | None = None,
+        high: Limit = None,
     ) -> Memcg:
         """Make a memory cgroup below `parent` (None: the root). Limits in bytes or text, None for none."""
-        return self.memcgs.create(name, max, swap_max, zswap_max, zswap_writeback, parent)
+        return self.memcgs.create(name, max, swap_max, zswap_max, zswap_writeback, parent, high)
 
     def rmdir(self, memcg: Memcg) -> None:
         """Remove a memory cgroup. Busy while it has children or processes; what it holds passes to its parent."""
-        inside = [process.pid for process in self.processes.values() if process.memcg is memcg]
+        inside = self.pids_in(memcg)
         if inside:
-            raise Busy(f"Processes {inside} are in cgroup {memcg.path}; end them first.")
+            raise Busy(f"Processes {inside} are in cgroup {memcg.path}; move them to another one, or end them.")
         self.memcgs.remove(memcg)
+
+    def move(self, process: Process, memcg: Memcg) -> None:
+        """Move a process to a memory cgroup: its later pages are charged there, those it has stay where they are.
+
+        NotFound if the process has exited or the cgroup was removed.
+        """
+        if self.processes.get(process.pid) is not process:
+            raise NotFound(f"Process {process.pid} has exited; move one that runs.")
+        if not memcg.online:
+            raise NotFound(f"The cgroup {memcg.path} was removed; use another one.")
+        process.memcg = memcg
+
+    def move_pid(self, pid: int, memcg: Memcg) -> None:
+        """As `move`, for a process by its number: what writing cgroup.procs does. NotFound if there is none."""
+        if pid not in self.processes:
+            raise NotFound(f"There is no process {pid}; those there are: {sorted(self.processes)}.")
+        self.move(self.processes[pid], memcg)
+
+    def pids_in(self, memcg: Memcg) -> list[int]:
+        """Return the numbers of the processes in a memory cgroup, rising; those below it are not among them."""
+        return sorted(pid for pid, process in self.processes.items() if process.memcg is memcg)
+
+    def memcg_offline(self, memcg: Memcg, parent: Memcg) -> None:
+        """Give the compressed pages of a cgroup that is being removed to its parent, and what it charged with them."""
+        reparent = getattr(self.zswap, "reparent", None)
+        if reparent is not None:
+            reparent(memcg, parent)
 
     def spawn(self, name: str = "process", memcg: Memcg | None = None, cpu: int = 0) -> Process:
         """Start a process without any memory, in a memory cgroup (None: the root), on a CPU."""
@@ -190,24 +225,26 @@ class Machine(SwapSyscalls):
         """Reclaim `pages` pages from the machine or below a memory cgroup; return how many frames that freed.
 
         None pushes out all that can be, active and referenced pages too, in LRU order. A number follows the rules of
-        pressure: unreferenced pages first, and fewer if no more can be had.
+        pressure: unreferenced pages first, and fewer if no more can be had. Counted as memory.reclaim is for a cgroup
+        (``pgsteal_proactive``), and for the machine as direct reclaim.
         """
         self.require_open()
         if pages is not None and pages < 0:
             raise InvalidArgument(f"A number of pages to reclaim is not negative; {pages} is.")
         target = self.root_memcg if memcg is None else memcg
         asked = target.nr_pages if pages is None else pages
-        freed = self._reclaim_all(target) if pages is None else self._reclaim_pages(pages, target)
+        kind = DIRECT if memcg is None else PROACTIVE
+        freed = self._reclaim_all(target, kind) if pages is None else self._reclaim_pages(pages, target, kind)
         self._settle()
         if self.record is not None:
             self.record(Event.RECLAIM, slot=freed, value=asked)
         return freed
 
-    def _reclaim_pages(self, pages: int, target: Memcg) -> int:
+    def _reclaim_pages(self, pages: int, target: Memcg, kind: str) -> int:
         freed = idle = 0
         # A round that frees nothing may have cleared the references that the next one wants to see gone.
         while freed < pages and idle < MAX_IDLE_ROUNDS:
-            here = self._try_to_free_pages(pages - freed, target)
+            here = self._try_to_free_pages(pages - freed, target, kind)
             freed += here
             idle = 0 if here else idle + 1
         return freed

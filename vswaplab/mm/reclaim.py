@@ -4,30 +4,38 @@ The oldest inactive folio goes first. If it was referenced since the last look i
 referenced twice, or through more than one PTE, it becomes active. Otherwise it gets swap entries, its PTEs are
 replaced by them, the contents go wherever the swap layer finds room, and the frame is free. A folio that nothing
 takes stays in memory, dirty and active, in the swap cache [S13].
+
+Three ask for it: an allocation that found a limit or the machine full (`DIRECT`), kswapd, and whoever writes
+memory.reclaim (`PROACTIVE`). Pages are counted to the cgroup they belong to, whoever asked.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
 
 from vswaplab.entry import PTE_ACCESSED, PTE_DIRTY, entry_to_pte
 from vswaplab.errors import NoMemory
-from vswaplab.events import Event
+from vswaplab.events import Event, Recorder
 from vswaplab.mm.folio import Folio
 from vswaplab.mm.lru import Lruvec, pack_shadow, refault_distance, unpack_shadow
-from vswaplab.mm.memcg import Memcg
+from vswaplab.mm.memcg import Memcg, MemcgTable
 from vswaplab.mm.memory import Memory
-from vswaplab.protocols import Writeout
+from vswaplab.protocols import SwapSpace, Writeout
 from vswaplab.units import SWAP_NR_ORDERS
 
-__all__ = ["DEF_PRIORITY", "SWAP_CLUSTER_MAX", "Reclaim"]
+__all__ = ["DEF_PRIORITY", "DIRECT", "KSWAPD", "PROACTIVE", "SWAP_CLUSTER_MAX", "Reclaim"]
 
 SWAP_CLUSTER_MAX = 32
 """Pages that direct reclaim wants at once [BACKGROUND]."""
 DEF_PRIORITY = 12
 """Reclaim looks at 1/4096 of each list first, then at twice as much each time, at last at all [BACKGROUND]."""
 _SHRINK_RETRIES = 16
+
+
+DIRECT, KSWAPD, PROACTIVE = "direct", "kswapd", "proactive"
+"""Who asks for reclaim, as in the names of the counters: ``pgsteal_direct``."""
 
 
 class _References(Enum):
@@ -42,6 +50,7 @@ class _Scan:
 
     target: Memcg
     wanted: int
+    kind: str = DIRECT
     priority: int = DEF_PRIORITY
     ignore_references: bool = False
     reclaimed: int = 0
@@ -54,6 +63,11 @@ class _Scan:
 class Reclaim(Memory):
     """Eviction, and what a refault learns from it."""
 
+    def __init__(self, ram_pages: int, swap: SwapSpace, memcgs: MemcgTable, record: Recorder | None) -> None:
+        super().__init__(ram_pages, swap, memcgs, record)
+        self.vm_events: Counter[str] = Counter()
+        """What /proc/vmstat counts of reclaim on behalf of the whole machine, limits of cgroups left aside."""
+
     # -- one folio -----------------------------------------------------------------------------------------------
 
     def _shrink_folio(self, folio: Folio, scan: _Scan) -> None:
@@ -61,6 +75,8 @@ class Reclaim(Memory):
         assert folio.memcg is not None
         folio.memcg.lruvec.remove(folio)
         folio.memcg.count("pgscan", folio.nr_pages)
+        if scan.kind is not DIRECT:
+            folio.memcg.count(f"pgscan_{scan.kind}", folio.nr_pages)
         if folio.locked:
             self._lru_add(folio)
             return
@@ -152,6 +168,8 @@ class Reclaim(Memory):
         if folio.refcount == 1:
             scan.reclaimed += folio.nr_pages
             self._count(folio, "pgsteal", folio.nr_pages)
+            if scan.kind is not DIRECT:
+                self._count(folio, f"pgsteal_{scan.kind}", folio.nr_pages)
         self._put_back(folio, activate)
 
     def _try_to_unmap(self, folio: Folio) -> None:
@@ -252,34 +270,45 @@ class Reclaim(Memory):
         if lruvec.inactive_is_low():
             self._shrink_active(lruvec, SWAP_CLUSTER_MAX)
 
-    def _try_to_free_pages(self, wanted: int, target: Memcg) -> int:
+    def _try_to_free_pages(self, wanted: int, target: Memcg, kind: str = DIRECT) -> int:
         """Reclaim at least `wanted` pages below `target`, harder and harder; return how many were freed."""
-        scan = _Scan(target, wanted)
+        scan = _Scan(target, wanted, kind)
+        scanned = self.root_memcg.events["pgscan"]
         for scan.priority in range(DEF_PRIORITY, -1, -1):
             members = list(target.subtree())
             first = target.reclaim_position % len(members)
             for memcg in members[first:] + members[:first]:
+                target.reclaim_position += 1
                 self._shrink_lruvec(memcg.lruvec, scan)
                 if scan.done:
                     break
-                target.reclaim_position += 1
             if scan.done:
                 break
-        self._shrink_worker()
+        self._end_scan(scan, scanned)
         return scan.reclaimed
 
-    def _reclaim_all(self, target: Memcg) -> int:
+    def _reclaim_all(self, target: Memcg, kind: str = DIRECT) -> int:
         """Push out all that can be: a first look clears references, then everything goes in LRU order."""
         members = list(target.subtree())
-        scan = _Scan(target, wanted=1 << 62)
+        scan = _Scan(target, 1 << 62, kind)
+        scanned = self.root_memcg.events["pgscan"]
         for memcg in members:
             self._shrink_inactive(memcg.lruvec, memcg.lruvec.nr_inactive, scan)
         scan.ignore_references = True
         for memcg in members:
             self._shrink_active(memcg.lruvec, memcg.lruvec.nr_active)
             self._shrink_inactive(memcg.lruvec, memcg.lruvec.nr_inactive, scan)
-        self._shrink_worker()
+        self._end_scan(scan, scanned)
         return scan.reclaimed
+
+    def _end_scan(self, scan: _Scan, scanned: int) -> None:
+        """Count a run that began when `scanned` pages were scanned, if it was for the machine; run zswap's worker if it
+        was woken.
+        """
+        if scan.target is self.root_memcg:
+            self.vm_events[f"pgscan_{scan.kind}"] += self.root_memcg.events["pgscan"] - scanned
+            self.vm_events[f"pgsteal_{scan.kind}"] += scan.reclaimed
+        self._shrink_worker()
 
     # -- zswap's worker ------------------------------------------------------------------------------------------
 

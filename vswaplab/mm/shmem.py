@@ -202,8 +202,10 @@ class Shmem(Mappings):
                     self.frames[pte_to_frame(table.get(index))].shmem = True
                 else:
                     return None
+                if self._background:
+                    self._run_background()  # which may take the page again: look once more
         finally:
-            self._settle()
+            self._settle(background=False)
         raise NoMemory(f"Page {index} of {file.name} does not stay in memory long enough; give the machine more ram.")
 
     def shmem_swapin_folio(self, file: ShmemFile, index: int, entry: int) -> None:
