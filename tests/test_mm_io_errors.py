@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -345,6 +348,50 @@ def test_enospc_under_a_sparse_file_keeps_pages_in_memory_until_there_is_room(
         m.reclaim()
         assert (m.used_pages, si.write_failed) == (0, set())
         assert contents(p, region) == pages
+
+
+_ON_A_SMALL_FILE_SYSTEM = """
+import sys
+from pathlib import Path
+from mmkit import contents, fill, machine
+
+folder, design = Path(sys.argv[1]), sys.argv[2]
+ballast = folder / "ballast"
+ballast.write_bytes(bytes(32 << 10))
+with machine(swap=None, design=design) as m:
+    si = m.swapon(folder / "swap.img", size="4M")
+    p = m.spawn("app")
+    region = p.mmap("48K")
+    pages = fill(p, region)
+    m.reclaim()
+    m.check()
+    # 16 pages of room, less the ballast and the header
+    assert (m.used_pages, len(si.write_failed), m.swap.write_errors) == (5, 5, 5), (m.used_pages, si.write_failed)
+    assert contents(p, region) == pages
+    ballast.unlink()
+    m.reclaim()
+    assert (m.used_pages, si.write_failed) == (0, set())
+    assert contents(p, region) == pages
+"""
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_a_real_file_system_that_is_full_keeps_pages_in_memory_until_there_is_room(design: str, tmp_path: Path) -> None:
+    """A tmpfs of 64 KiB, mounted where nobody else sees it, under a sparse file of 4 MiB."""
+    script = 'mount -t tmpfs -o size=64k none "$1" && exec "$2" -c "$3" "$1" "$4"'
+    inside = ["sh", "-c", script, "sh", str(tmp_path), sys.executable, _ON_A_SMALL_FILE_SYSTEM, design]
+    for namespace in (["unshare", "-m"], ["unshare", "-Urm"]):
+        if shutil.which("unshare") is None:
+            break
+        probe = subprocess.run([*namespace, "mount", "-t", "tmpfs", "none", str(tmp_path)], capture_output=True)
+        if probe.returncode == 0:
+            path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+            done = subprocess.run(
+                [*namespace, *inside], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stderr
+            return
+    pytest.skip("no right to mount a small tmpfs in a namespace of its own")
 
 
 @pytest.mark.parametrize("design", DESIGNS)

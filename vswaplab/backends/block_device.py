@@ -38,7 +38,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class Fault:
     """A failure to inject: the `nth` matching request from now on, and `times` - 1 after it, fail with `error`.
 
-    `page` limits it to requests that touch that page. "short" transfers half of the bytes, then fails.
+    `page` limits it to requests that touch that page. "short" transfers half of the bytes, then fails with EIO; so does
+    a read with "ENOSPC", which needs no room.
     """
 
     op: Literal["read", "write", "discard"]
