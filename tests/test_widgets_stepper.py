@@ -1,31 +1,22 @@
-"""The stepper: buttons, slider and jumps drive one trait, and everything follows it."""
+"""The stepper: one trait for the position, a log that is sent once, and the model behind it."""
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from pathlib import Path
 
 import pytest
 from tracekit import VPN, story
 
 from vswaplab.errors import InvalidArgument, NotFound
 from vswaplab.events import Event
-from vswaplab.figures.slot_graph import slot_graph_figure
+from vswaplab.observe.drgn import drgn_lines
+from vswaplab.observe.sources import SOURCES
 from vswaplab.observe.tracepoints import Trace
 from vswaplab.widgets import Prediction, Stepper
+from vswaplab.widgets.step_log import StepLog
 from vswaplab.widgets.step_model import StepModel
 
 QUIET = (Event.MARK, Event.FAULT, Event.WRITEOUT)
-
-
-def drawn(figure: Any) -> list[dict[str, Any]]:
-    """Return the marks and lines of a figure as plain data."""
-    shown = []
-    for each in figure.data:
-        plain = each.to_plotly_json()
-        plain.pop("uid", None)
-        shown.append({name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()})
-    return shown
 
 
 def test_by_default_only_events_that_change_something_visible_are_shown() -> None:
@@ -37,29 +28,9 @@ def test_by_default_only_events_that_change_something_visible_are_shown() -> Non
     assert len(StepModel(trace, every_event=True)) == len(trace)
 
 
-def test_buttons_move_by_one_and_to_the_ends() -> None:
-    stepper = Stepper(story(3), step=0)
-    assert (stepper.step, stepper.back_button.disabled, stepper.forward_button.disabled) == (0, True, False)
-    stepper.forward_button.click()
-    stepper.forward_button.click()
-    stepper.back_button.click()
-    assert (stepper.step, stepper.slider.value) == (1, 1)
-    stepper.last_button.click()
-    assert (stepper.step, stepper.forward_button.disabled, stepper.last_button.disabled) == (stepper.last, True, True)
-    stepper.first_button.click()
-    assert stepper.step == 0
-
-
 def test_it_begins_at_the_last_event_unless_told() -> None:
     assert Stepper(story(3)).step == Stepper(story(3)).last > 0
     assert Stepper(story(3), step=4).step == 4
-
-
-def test_buttons_have_names_and_tooltips() -> None:
-    stepper = Stepper(story(1))
-    buttons = [stepper.first_button, stepper.back_button, stepper.forward_button, stepper.last_button]
-    assert [button.description for button in buttons] == ["First", "Step back", "Step forward", "Last"]
-    assert all(button.tooltip for button in buttons)
 
 
 def test_the_step_stays_within_the_trace() -> None:
@@ -70,58 +41,22 @@ def test_the_step_stays_within_the_trace() -> None:
     assert stepper.step == 0
 
 
-def test_slider_and_jump_set_the_step_and_follow_it() -> None:
-    stepper = Stepper(story(4, forked=1))
-    stepper.slider.value = 7
-    assert stepper.step == 7
-    fork = dict(stepper.jump.options)["fork"]
-    stepper.jump.value = fork
-    assert (stepper.step, stepper.slider.value) == (fork, fork)
-    assert "Process 1 forks process 2." in stepper.status.value
-    stepper.step = fork + 1
-    assert (stepper.step, stepper.jump.value) == (fork + 1, fork)
-    stepper.jump.value = dict(stepper.jump.options)["write"]
-    assert stepper.step == dict(stepper.jump.options)["write"]
-    stepper.step = 0
-    assert stepper.jump.value == 0
+def test_the_log_has_an_event_for_every_position_and_its_step_in_the_trace() -> None:
+    stepper = Stepper(story(5, forked=2))
+    assert stepper.header["events"] == stepper.last == len(stepper.model)
+    sizes = {name: (kind, length) for name, kind, length in stepper.header["columns"]}
+    padded = sum(-(-int(kind[1:]) * length // 8) * 8 for kind, length in sizes.values())
+    assert len(stepper.data) == padded
+    assert [label for label, _ in stepper.header["phases"]] == ["write", "reclaim", "fork", "read back"]
 
 
-def test_every_picture_on_the_way_and_back_equals_one_drawn_anew() -> None:
-    trace = story(5, forked=2)
-    stepper = Stepper(trace)
-    model = stepper.model
-    for step in [*range(0, stepper.last + 1, 3), *range(stepper.last, -1, -4)]:
-        stepper.step = step
-        fresh = slot_graph_figure(model.state(step), highlight=model.changed(step), layout=model.layout)
-        assert drawn(stepper.figure) == drawn(fresh)
-
-
-def test_the_status_says_the_event_in_words_with_its_kernel_function_and_source() -> None:
-    stepper = Stepper(story(3), step=0)
-    assert "event 0 of" in stepper.status.value
-    assert "vswaplab-stepper-status" in stepper.status._dom_classes
-    for step in range(1, stepper.last + 1):
-        stepper.step = step
-        record = stepper.model.record(step)
-        assert record is not None
-        assert f"event {step} of {stepper.last}" in stepper.status.value
-        assert record.kernel.function in stepper.status.value
-        assert re.search(r"\[(S\d+|BACKGROUND)\]", stepper.status.value)
-        assert 'role="status"' in stepper.status.value
-
-
-def test_alt_text_follows_and_the_table_is_filled_when_unfolded() -> None:
-    stepper = Stepper(story(3), step=0)
-    before = stepper.alt.value
-    stepper.step = stepper.last
-    assert stepper.alt.value != before
-    assert stepper.twin.value == ""
-    stepper.details.selected_index = 0
-    assert stepper.twin.value == stepper.model.twin(stepper.last)
-    stepper.step = 2
-    assert stepper.twin.value == stepper.model.twin(2)
-    stepper.details.selected_index = 1
-    assert "slot_graph_figure" in stepper.code.value
+def test_every_kind_of_event_names_a_source_that_is_known() -> None:
+    for design in ("virtual", "legacy"):
+        trace = story(6, forked=2)
+        trace.design = design
+        for kind in StepLog(StepModel(trace, every_event=True)).header["kinds"]:
+            assert kind["sentence"].endswith((".", "{label}"))
+            assert not kind["function"] or kind["source"] in SOURCES
 
 
 def test_the_code_behind_a_step_is_python() -> None:
@@ -166,7 +101,7 @@ def test_a_machine_without_a_trace_is_refused() -> None:
 def test_an_empty_trace_has_one_position() -> None:
     stepper = Stepper(Trace())
     assert (stepper.step, stepper.last) == (0, 0)
-    assert stepper.forward_button.disabled
+    assert stepper.header["events"] == 0
 
 
 def test_a_trace_that_dropped_its_beginning_is_stepped_from_what_it_keeps() -> None:
@@ -198,3 +133,22 @@ def test_a_right_prediction_and_a_missing_one_are_told_apart() -> None:
     assert Prediction("How many?", {"all": "Indeed."}).check("all").startswith("No prediction was recorded.")
     with pytest.raises(InvalidArgument, match="not one of the choices"):
         right.check("some")
+
+
+def test_sources_are_those_of_the_document() -> None:
+    document = (Path(__file__).parent.parent / "docs" / "sources.md").read_text(encoding="utf-8")
+    for tag, (_, address) in SOURCES.items():
+        assert f"| {tag} |" in document or f"[{tag}]" in document
+        assert address in document
+
+
+def test_drgn_lines_are_python_with_holes_filled() -> None:
+    trace = story(6, forked=2)
+    for design in ("virtual", "legacy"):
+        trace.design = design
+        for record in trace:
+            text = "\n".join(drgn_lines(record))
+            for hole in ("pid", "address", "cluster", "index", "type", "offset"):
+                text = text.replace(f"{{{hole}}}", "1")
+            assert "{" not in text
+            compile(text, "drgn", "exec")

@@ -1,13 +1,15 @@
 """Standalone pages: every notebook executed and written as one HTML file that asks for nothing from outside.
 
-A page holds its own styles and its own plotly.js (4.6 MB), so it opens from a memory stick. What it can't hold is a
-running kernel: a figure inside a widget is drawn as it stood when the cell ended, a text widget keeps its text, and in
-the place of the controls stands a sentence saying where they work.
+A page holds its own styles and its own plotly.js (4.6 MB), so it opens from a memory stick. Our own views (steppers,
+players) go on working in it, since all they show was sent to them. What a page can't hold is a running kernel: a figure
+inside another widget is drawn as it stood when the cell ended, a text widget keeps its text, and in the place of the
+controls stands a sentence saying where they work.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import html
 import json
 import os
@@ -42,7 +44,7 @@ _SHORT_DTYPES = {
 }
 """numpy's names and plotly.js's, of the types that travel as bytes."""
 _TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
-{%- block html_head_js_requirejs -%}<script>{{ resources.plotly_js }}</script>{%- endblock -%}
+{%- block html_head_js_requirejs -%}<script>{{ resources.plotly_js }}</script>{{ resources.views }}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
 {%- block jupyter_widgets -%}{%- endblock -%}
@@ -100,6 +102,8 @@ def to_html(notebook: NotebookNode, title: str) -> str:
     from nbconvert import HTMLExporter
     from plotly.offline import get_plotlyjs
 
+    from vswaplab.widgets.page import page_head
+
     models = _widget_models(notebook.metadata.pop("widgets", {}))
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
@@ -107,7 +111,7 @@ def to_html(notebook: NotebookNode, title: str) -> str:
                 _make_static(output["data"], models)
     notebook.metadata["title"] = title
     exporter = HTMLExporter(raw_template=_TEMPLATE, embed_images=True)
-    body, _ = exporter.from_notebook_node(notebook, resources={"plotly_js": get_plotlyjs()})
+    body, _ = exporter.from_notebook_node(notebook, resources={"plotly_js": get_plotlyjs(), "views": page_head()})
     return str(body)
 
 
@@ -144,6 +148,9 @@ def _widget_models(widgets: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     for model in saved.values():
         if "_widget_data" in model["state"]:
             _put_buffers(model["state"], model.get("buffers", []))
+        elif _is_view(model["state"]):
+            for buffer in model.get("buffers", []):
+                model["state"][buffer["path"][0]] = base64.b64decode(buffer["data"])
     return {model_id: model["state"] for model_id, model in saved.items()}
 
 
@@ -155,7 +162,8 @@ def _make_static(data: dict[str, Any], models: Mapping[str, Any]) -> None:
     elif _VIEW in data:
         view = data.pop(_VIEW)
         parts = list(_static_parts(view["model_id"], models))
-        if "_widget_data" not in models.get(view["model_id"], {}):
+        state = models.get(view["model_id"], {})
+        if "_widget_data" not in state and not _is_view(state):
             parts.append(f"<p><em>{html.escape(CONTROLS_NOTE)}</em></p>")
         data["text/html"] = "\n".join(parts)
 
@@ -163,7 +171,9 @@ def _make_static(data: dict[str, Any], models: Mapping[str, Any]) -> None:
 def _static_parts(model_id: str, models: Mapping[str, Any]) -> Iterator[str]:
     """Yield the HTML of a widget and of its children: its figures and its texts, not its controls."""
     state = models.get(model_id, {})
-    if "_widget_data" in state:
+    if _is_view(state):
+        yield _view_html(state)
+    elif "_widget_data" in state:
         yield _figure_html(state["_widget_data"], state["_widget_layout"])
     elif state.get("_model_name") == "HTMLModel":
         yield f"<div>{state.get('value', '')}</div>"
@@ -171,6 +181,18 @@ def _static_parts(model_id: str, models: Mapping[str, Any]) -> Iterator[str]:
         yield f"<p>{html.escape(state.get('value', ''))}</p>"
     for child in state.get("children", []):
         yield from _static_parts(str(child).removeprefix("IPY_MODEL_"), models)
+
+
+def _is_view(state: Mapping[str, Any]) -> bool:
+    """Tell whether a widget's state is one of our own views'."""
+    return {"_anywidget_id", "view", "header"} <= state.keys()
+
+
+def _view_html(state: Mapping[str, Any]) -> str:
+    from vswaplab.widgets.page import view_html
+
+    own = {name: value for name, value in state.items() if not name.startswith("_")}
+    return view_html({name: value for name, value in own.items() if name not in ("layout", "tabbable", "tooltip")})
 
 
 def _put_buffers(state: Any, buffers: Sequence[Mapping[str, Any]]) -> None:

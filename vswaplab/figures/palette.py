@@ -31,6 +31,8 @@ class Theme:
     """Places that are empty, and frames."""
     pte: str
     highlight: str
+    broken: str
+    """What breaks an invariant; it is drawn in a way of its own too."""
     backing: Mapping[Backing, str]
 
     def colour(self, look: Backing | str) -> str:
@@ -59,19 +61,21 @@ slot is taken while something else has the contents, "none" is a slot that is no
 
 
 def _theme(name: str, ground: str, text: str, faint: str, marks: str) -> Theme:
-    pte, highlight, swapfile, zero, zswap, folio = marks.split()
+    pte, highlight, broken, swapfile, zero, zswap, folio = marks.split()
     backing = {Backing.SWAPFILE: swapfile, Backing.ZERO: zero, Backing.ZSWAP: zswap, Backing.FOLIO: folio}
-    return Theme(name, ground, text, faint, pte, highlight, MappingProxyType(backing))
+    return Theme(name, ground, text, faint, pte, highlight, broken, MappingProxyType(backing))
 
 
 THEMES: Mapping[str, Theme] = MappingProxyType(
     {
         theme.name: theme
         for theme in (
-            #                                              pte     highlight swapfile zero    zswap   folio
-            _theme("light", "#ffffff", "#222222", "#d4d4d4", "#a04a7c #b87f00 #d55e00 #6b6b6b #0072b2 #00805d"),
-            _theme("dark", "#111111", "#e6e6e6", "#444444", "#cc79a7 #f0e442 #f08a3c #b4b4b4 #56b4e9 #2fbf94"),
-            _theme("auto", "transparent", "#797979", "#8f8f8f66", "#b8639a #b87f00 #d55e00 #7d7d7d #2186c4 #009e73"),
+            #                                              pte     highlight broken swapfile zero  zswap   folio
+            _theme("light", "#ffffff", "#222222", "#d4d4d4", "#a04a7c #b87f00 #c00020 #d55e00 #6b6b6b #0072b2 #00805d"),
+            _theme("dark", "#111111", "#e6e6e6", "#444444", "#cc79a7 #f0e442 #ff6b6b #f08a3c #b4b4b4 #56b4e9 #2fbf94"),
+            _theme(
+                "auto", "transparent", "#797979", "#8f8f8f66", "#b8639a #b87f00 #dd3344 #d55e00 #7d7d7d #2186c4 #009e73"
+            ),
         )
     }
 )

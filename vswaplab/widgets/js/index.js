@@ -1,0 +1,20 @@
+// The views by name, and `render`, which JupyterLab (through anywidget) and a page without a kernel both call.
+
+import { complain } from "./dom.js";
+import { Stepper } from "./stepper.js";
+
+export const VIEWS = { stepper: Stepper };
+
+/** Show a model's view in an element; returns how to take it down. `model` has get, set, on, off, save_changes. */
+export function render({ model, el }) {
+  el.classList.add("vswaplab");
+  try {
+    const view = new VIEWS[model.get("view")](model, el);
+    return () => view.close();
+  } catch (error) {
+    complain(el, error);
+    return () => {};
+  }
+}
+
+export default { render };

@@ -1,0 +1,69 @@
+// Views on a page without a kernel: each stands as JSON in a script element, its bytes compressed.
+
+import { complain } from "./dom.js";
+import { render } from "./index.js";
+
+/** What JupyterLab's model is to a view, with nobody behind it. */
+export class PlainModel {
+  constructor(traits) {
+    this.traits = traits;
+    this.heard = new Map();
+  }
+
+  get(name) {
+    return this.traits[name];
+  }
+
+  set(name, value) {
+    if (this.traits[name] === value) return;
+    this.traits[name] = value;
+    for (const listener of this.heard.get(`change:${name}`) ?? []) listener();
+  }
+
+  save_changes() {}
+
+  send() {}
+
+  on(name, listener) {
+    this.heard.set(name, [...(this.heard.get(name) ?? []), listener]);
+  }
+
+  off(name, listener) {
+    this.heard.set(name, (this.heard.get(name) ?? []).filter((each) => each !== listener));
+  }
+}
+
+/** Bytes from what Python wrote: zlib, in base 64. */
+export async function inflate(text) {
+  const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+async function mount(script, el) {
+  try {
+    const { packed, ...traits } = JSON.parse(script.textContent);
+    for (const [name, text] of Object.entries(packed)) traits[name] = await inflate(text);
+    el.model = new PlainModel(traits);
+    render({ model: el.model, el });
+  } catch (error) {
+    complain(el, error);
+  }
+}
+
+/** Show every view of the page; a view far down is shown when it comes near. */
+export function mountAll() {
+  const near = new IntersectionObserver((seen) => {
+    for (const { isIntersecting, target } of seen) {
+      if (!isIntersecting) continue;
+      near.unobserve(target);
+      mount(target.previousElementSibling, target);
+    }
+  }, { rootMargin: "600px" });
+  for (const script of document.querySelectorAll('script[type="application/vswaplab+json"]')) {
+    const place = document.createElement("div");
+    place.className = "vswaplab-place";
+    script.after(place);
+    near.observe(place);
+  }
+}

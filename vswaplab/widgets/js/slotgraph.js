@@ -1,0 +1,213 @@
+// Slot graph: a slot scene on a canvas.
+
+import { addMark, paintMarks } from "./marks.js";
+import { FONT, Surface } from "./surface.js";
+import { SlotScene } from "./slotscene.js";
+import { colourOf } from "./theme.js";
+
+const LEGEND = 30; // room below the picture
+const MARGIN = 24; // and to its right, for the last label
+const FEW = 8;
+const LOOKS = [["present", "PTE, present"], ["swapped", "PTE, swapped out"], [2, "zswap"], [1, "zero page"],
+  [0, "swapfile"], [3, "folio in memory"]];
+const DASH = { pte: [], backing: [], swapcache: [2, 3], rmap: [6, 4] };
+
+export class SlotGraph {
+  /** `chosen(what, n)` is called when a mark is clicked. */
+  constructor(tape, chosen = () => {}) {
+    this.tape = tape;
+    this.log = tape.log;
+    this.scene = new SlotScene(tape);
+    this.selected = null; // {ptes: Set, entries: Set} drawn in full, the rest faint
+    this.broken = []; // [{ptes: [], entries: []}] drawn as broken
+    this.surface = new Surface(this.log.width + MARGIN, this.log.height + LEGEND, this.log.themes, (...to) => this.paint(...to));
+    this.surface.canvas.addEventListener("pointermove", (event) => this.point(event));
+    this.surface.canvas.addEventListener("pointerleave", () => this.hide());
+    this.surface.canvas.addEventListener("click", (event) => {
+      const hit = this.hit(...this.surface.locate(event));
+      chosen(hit?.what ?? null, hit?.n ?? -1);
+    });
+    this.tip = document.createElement("div");
+    this.tip.className = "vswaplab-tip";
+    this.tip.hidden = true;
+  }
+
+  attach(parent) {
+    parent.append(this.tip);
+    this.surface.attach(parent);
+  }
+
+  redraw() {
+    this.surface.redraw();
+  }
+
+  close() {
+    this.surface.close();
+  }
+
+  // -- painting -------------------------------------------------------------------------------------------------
+
+  paint(context, theme) {
+    this.scene.refresh();
+    this.surface.canvas.setAttribute("aria-label", this.scene.alt());
+    this.changed = this.tape.changed();
+    this.paintEdges(context, theme);
+    this.paintThings(context, theme);
+    this.paintHeadings(context, theme);
+    this.paintLegend(context, theme);
+  }
+
+  paintEdges(context, theme) {
+    const dense = !this.log.fullLabels, paths = new Map(), bold = new Path2D(), broken = new Path2D();
+    let changes = 0;
+    this.scene.eachEdge((kind, look, x0, y0, x1, y1, down, pte, entry) => {
+      const key = `${kind} ${look}`;
+      if (!paths.has(key)) paths.set(key, new Path2D());
+      curve(paths.get(key), x0, y0, x1, y1, down);
+      const isChanged = kind === "pte" ? pte === this.changed.pte : entry >= 0 && entry === this.changed.entry && kind !== "rmap";
+      if (isChanged) {
+        curve(bold, x0, y0, x1, y1, down);
+        changes += 1;
+      }
+      if (this.isBroken(pte, entry, kind)) curve(broken, x0, y0, x1, y1, down);
+    });
+    for (const [key, path] of paths) {
+      const [kind, look] = key.split(" ");
+      context.strokeStyle = colourOf(theme, look === "pte" ? "pte" : Number(look));
+      context.globalAlpha = dense ? (kind === "backing" ? 0.26 : 0.17) : 0.75;
+      context.lineWidth = dense ? 1 : 1.4;
+      context.setLineDash(dense ? [] : DASH[kind]);
+      context.stroke(path);
+    }
+    context.setLineDash([]);
+    context.globalAlpha = 1;
+    strokeWith(context, bold, theme.highlight, changes <= FEW ? 3 : 1.2);
+    context.setLineDash([10, 3]);
+    strokeWith(context, broken, theme.broken, 3.5);
+    context.setLineDash([]);
+  }
+
+  isBroken(pte, entry, kind) {
+    return this.broken.some((fault) => (kind === "pte" ? fault.ptes?.includes(pte) : fault.entries?.includes(entry)));
+  }
+
+  paintThings(context, theme) {
+    const { log, scene } = this, paths = new Map(), rings = new Path2D(), empty = new Path2D(), labels = [];
+    const dot = Math.max(3, log.mark / 3);
+    this.marks = [];
+    scene.eachMark((what, n, x, y, look, scale) => {
+      if (!paths.has(look)) paths.set(look, new Path2D());
+      const size = log.mark * scale;
+      addMark(paths.get(look), log.shapes[look], x, y, size);
+      this.marks.push({ what, n, x, y });
+      if (this.isChanged(what, n)) addMark(rings, "circle-open", x, y, log.mark + 9);
+      const label = scene.labelOf(what, n);
+      if (label) labels.push([what, x, y, label]);
+    }, (x, y) => addMark(empty, "circle", x, y, dot));
+    context.fillStyle = theme.faint;
+    context.fill(empty);
+    strokeWith(context, rings, theme.highlight, 3);
+    for (const [look, path] of paths) {
+      const width = look === "reserved" && !log.labelled ? 1 : look === "reserved" ? 1.5 : 2;
+      paintMarks(context, path, log.shapes[look], colourOf(theme, look), width);
+    }
+    this.paintLabels(context, theme, labels);
+  }
+
+  isChanged(what, n) {
+    if (what === "pte") return n === this.changed.pte;
+    if (this.changed.entry < 0) return false;
+    if (what === "entry" || what === "zswap") return n === this.changed.entry;
+    return what === "slot" && this.tape.state.backing[this.changed.entry] === 0 && n === this.scene.slotOf(this.changed.entry);
+  }
+
+  paintLabels(context, theme, labels) {
+    const { log } = this, gap = log.mark / 2 + 5;
+    context.font = `${log.font}px ${FONT}`;
+    context.fillStyle = theme.text;
+    context.textBaseline = "middle";
+    for (const [what, x, y, label] of labels) {
+      const left = what === "pte" && log.fullLabels;
+      context.textAlign = left ? "right" : "left";
+      context.fillText(label, left ? x - gap : x + gap, y);
+    }
+  }
+
+  paintHeadings(context, theme) {
+    context.fillStyle = theme.text;
+    context.textBaseline = "middle";
+    for (const [x, y, side, text, note] of this.scene.headings()) {
+      const at = side === "left" ? x - 36 : side === "end" ? x + this.log.mark / 2 : x - this.log.mark / 2;
+      context.textAlign = side === "over" ? "left" : "right";
+      context.font = `bold 12px ${FONT}`;
+      context.fillText(text, at, y + 7);
+      context.font = `12px ${FONT}`;
+      context.fillText(note, at, y + 22);
+    }
+  }
+
+  paintLegend(context, theme) {
+    const legacy = this.scene.legacy, y = this.log.height + LEGEND / 2;
+    const looks = legacy ? [...LOOKS.map(([look, name]) => [look, look === 0 ? "on the device" : name]),
+      ["reserved", "slot taken, block unused"]] : LOOKS;
+    context.font = `12px ${FONT}`;
+    context.textAlign = "left";
+    context.textBaseline = "middle";
+    let x = 14;
+    for (const [look, name] of looks) {
+      const path = new Path2D();
+      addMark(path, this.log.shapes[look], x, y, 11);
+      paintMarks(context, path, this.log.shapes[look], colourOf(theme, look));
+      context.fillStyle = theme.text;
+      context.fillText(name, x + 13, y);
+      x += 13 + context.measureText(name).width + 24;
+    }
+  }
+
+  // -- pointing -------------------------------------------------------------------------------------------------
+
+  /** The mark at a place, or null. */
+  hit(x, y) {
+    let found = null, best = Math.max(8, this.log.mark * 0.75) ** 2;
+    for (const mark of this.marks ?? []) {
+      const far = (mark.x - x) ** 2 + (mark.y - y) ** 2;
+      if (far < best) [found, best] = [mark, far];
+    }
+    return found;
+  }
+
+  point(event) {
+    const hit = this.hit(...this.surface.locate(event));
+    if (!hit) {
+      this.hide();
+      return;
+    }
+    const [name, ...lines] = this.scene.linesOf(hit.what, hit.n);
+    const title = document.createElement("b");
+    title.textContent = name;
+    this.tip.replaceChildren(title, ...lines.flatMap((line) => [document.createElement("br"), line]));
+    this.tip.hidden = false;
+    const { canvas, scale, width } = this.surface;
+    const right = hit.x > width * 0.66;
+    this.tip.style.top = `${canvas.offsetTop + hit.y * scale + 10}px`;
+    this.tip.style.left = right ? "auto" : `${canvas.offsetLeft + hit.x * scale + 10}px`;
+    this.tip.style.right = right ? `${canvas.parentElement.clientWidth - canvas.offsetLeft - hit.x * scale + 10}px` : "auto";
+  }
+
+  hide() {
+    this.tip.hidden = true;
+  }
+}
+
+/** A curve that leaves level and arrives level, or (`down`) from above. */
+export function curve(path, x0, y0, x1, y1, down) {
+  path.moveTo(x0, y0);
+  if (down) path.bezierCurveTo(x0 + Math.max(-70, Math.min(70, x1 - x0)), y0, x1, y1 - (y1 - y0) * 0.6, x1, y1);
+  else path.bezierCurveTo(x0 + (x1 - x0) / 2, y0, x1 - (x1 - x0) / 2, y1, x1, y1);
+}
+
+function strokeWith(context, path, colour, width) {
+  context.strokeStyle = colour;
+  context.lineWidth = width;
+  context.stroke(path);
+}
