@@ -13,6 +13,7 @@ import numpy as np
 
 from vswaplab.entry import PTE_PRESENT, PTE_WRITE, pte_to_entry, pte_to_frame
 from vswaplab.errors import InvariantError, NotFound, hold
+from vswaplab.mm.memcg_invariants import check_memcgs
 from vswaplab.mm.page_table import maps_frame
 from vswaplab.units import ZERO_PAGE
 
@@ -147,6 +148,7 @@ def _check_accounts(machine: Machine) -> None:
         _check_lru(memcg, listed)
     hold(listed == folios.keys(), "every-folio-is-listed-once", f"{len(folios)} folios, {len(listed)} on the LRU lists")
     _check_charges(machine, list(folios.values()))
+    check_memcgs(machine)
 
 
 def _check_lru(memcg: Memcg, listed: set[int]) -> None:

@@ -40,15 +40,19 @@ DEBUGFS_FILES = (*(f"vswap/{name}" for name in _VSWAP_FILES), *(f"zswap/{name}" 
 _EVENTS = (
     "pswpin",
     "pswpout",
+    "allocstall_movable",
     "pgactivate",
     "pgdeactivate",
     "pgfault",
     "pgmajfault",
     "pgrefill",
+    "pgsteal_kswapd",
     "pgsteal_direct",
+    "pgscan_kswapd",
     "pgscan_direct",
     "pgscan_anon",
     "pgsteal_anon",
+    "pageoutrun",
     "thp_fault_alloc",
     "thp_swpout",
     "thp_swpout_fallback",
@@ -60,13 +64,12 @@ _EVENTS = (
     "zswpout",
     "zswpwb",
 )
-_COUNTED_AS = {
-    "pgsteal_direct": "pgsteal",
-    "pgsteal_anon": "pgsteal",
-    "pgscan_direct": "pgscan",
-    "pgscan_anon": "pgscan",
-}
-"""All pages here are anonymous, and all reclaim is direct: there is no kswapd."""
+_COUNTED_AS = {"pgsteal_anon": "pgsteal", "pgscan_anon": "pgscan"}
+"""All pages here are anonymous (or of tmpfs), so these two are all of reclaim, for a limit of a cgroup too."""
+_OF_THE_MACHINE = frozenset(
+    {"allocstall_movable", "pgsteal_kswapd", "pgsteal_direct", "pgscan_kswapd", "pgscan_direct", "pageoutrun"}
+)
+"""Not counted here when it was done for a limit of a cgroup; memory.stat of the cgroup has it [BACKGROUND]."""
 
 
 def procfs(machine: Any, name: str) -> str:
@@ -111,8 +114,8 @@ def _meminfo(machine: Any) -> str:
     kib: dict[str, int] = {
         "MemTotal": machine.ram_pages << _KIB_SHIFT,
         "MemFree": machine.free_pages << _KIB_SHIFT,
-        # there is no page cache to be had for the asking, so what is free is what is available
-        "MemAvailable": machine.free_pages << _KIB_SHIFT,
+        # there is no page cache to be had for the asking: what is free, less what kswapd keeps so, is available
+        "MemAvailable": max(0, machine.free_pages - machine.watermarks.high) << _KIB_SHIFT,
         "SwapCached": pages["nr_swapcached"] << _KIB_SHIFT,
         "Active": pages["nr_active_anon"] << _KIB_SHIFT,
         "Inactive": pages["nr_inactive_anon"] << _KIB_SHIFT,
@@ -132,12 +135,16 @@ def _meminfo(machine: Any) -> str:
 
 
 def _vmstat(machine: Any) -> str:
-    root = machine.root_memcg
     lines = {
         **_pages(machine),
-        **{event: root.events.get(_COUNTED_AS.get(event, event), 0) for event in _EVENTS},
+        **{event: _event(machine, event) for event in _EVENTS},
     }
     return "".join(f"{name} {value}\n" for name, value in lines.items())
+
+
+def _event(machine: Any, event: str) -> int:
+    counts = machine.vm_events if event in _OF_THE_MACHINE else machine.root_memcg.events
+    return int(counts.get(_COUNTED_AS.get(event, event), 0))
 
 
 def _pages(machine: Any) -> dict[str, int]:
