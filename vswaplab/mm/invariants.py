@@ -185,10 +185,10 @@ def _check_charges(machine: Machine, folios: list[Folio]) -> None:
 def _check_zswap_charges(machine: Machine, zswap: Zswap) -> None:
     stored, pages = zswap.stored_pages, machine.root_memcg.zswap_stored
     hold(stored == pages, "zswap-charge", f"cgroups pay for {pages} compressed pages, {stored} are stored")
-    charged: Counter[int] = Counter()
+    charged: Counter[Memcg] = Counter()
     for memcgid, nr_bytes in zswap.charges().items():
         for memcg in machine.memcgs[memcgid].lineage():
-            charged[memcg.id] += nr_bytes
+            charged[memcg] += nr_bytes
     for memcg in machine.memcgs:
-        detail = f"{memcg!r} pays for {memcg.zswap_bytes} bytes, its entries have {charged[memcg.id]}"
-        hold(memcg.zswap_bytes == charged[memcg.id], "zswap-charge", detail)
+        detail = f"{memcg!r} pays for {memcg.zswap_bytes} bytes, its entries have {charged[memcg]}"
+        hold(memcg.zswap_bytes == charged[memcg], "zswap-charge", detail)
