@@ -7,7 +7,8 @@ one process id. `memory.reclaim` can only be written: a size, then perhaps ``swa
 The root has no limits, but here its other files read as any cgroup's: they say what the whole machine has.
 
 Events are hierarchical, as the kernel's are without ``memory_localevents``. There is no OOM killer in this model, so
-`oom_kill` is always 0: a task that would be killed gets -ENOMEM instead, and `oom` counts it.
+`oom_kill` is always 0: a task that would be killed gets -ENOMEM instead, and `oom` counts it. In memory.swap.events
+`fail` counts refusals by a memory.swap.max; reclaim does not ask for a slot where no device has one.
 
 >>> parse_limit("4M\\n", "memory.max"), parse_limit("max", "memory.max")
 (4194304, None)
