@@ -400,8 +400,9 @@ def test_charges_go_to_the_memory_cgroup_that_stored():
 BREAKS: dict[str, Callable[[Zswap], object]] = {
     "ids-live-or-spare": lambda zswap: zswap.spare.pop(),
     "incompressible-pages-counted": lambda zswap: setattr(zswap, "stored_incompressible_pages", 5),
-    "lru-counted": lambda zswap: setattr(zswap.lrus[1], "nr", 7),
-    "lru-of-its-memcg": lambda zswap: zswap.lrus.__setitem__(2, zswap.lrus.pop(1)),
+    "lru-counted": lambda zswap: setattr(zswap.lrus[1, 0], "nr", 7),
+    "lru-of-its-node": lambda zswap: setattr(zswap.lrus[1, 0], "node", 1),
+    "lru-of-its-memcg": lambda zswap: zswap.lrus.__setitem__((2, 0), zswap.lrus.pop((1, 0))),
     "lru-holds-the-stored": lambda zswap: setattr(zswap.table[2], "length", 0),
     "entry-knows-its-id": lambda zswap: zswap.table.reverse(),
     "entry-in-a-known-pool": lambda zswap: setattr(zswap.table[1], "pool", None),

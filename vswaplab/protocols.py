@@ -242,6 +242,8 @@ class SwapSpace(Protocol):
     zswap: Zswap | None
     cpu: int
     """The CPU on which the next operations run."""
+    reserves_slots: bool
+    """Whether an entry has a physical slot from the first, so that zswap write-back never lacks one."""
     released: list[FolioLike]
     """Folios dropped from the swap cache by an operation on an entry, for the machine to look after."""
 
@@ -332,6 +334,14 @@ class SwapSpace(Protocol):
 
     def writeback(self, pages: int, memcg: MemcgLike | None = None) -> int:
         """Move pages from zswap to a swapfile; return how many went."""
+        ...
+
+    def shrink_memcg(self, memcg: MemcgLike) -> bool | None:
+        """Write back one cold zswap entry of a memory cgroup on each node; True if any went, None if none was there."""
+        ...
+
+    def scan_zswap(self, memcg: MemcgLike, node: int, nr: int) -> bool:
+        """Visit `nr` zswap entries for the dynamic shrinker; True if it met one in the swap cache."""
         ...
 
     def swapoff(self, type: int, host: SwapoffHost) -> SwapoffReport:

@@ -7,8 +7,7 @@ order of age is kept [S21] (`store_incompressible` False refuses it, as Linux di
 [S21].
 
 zswap does not know the design of swap above it. It names the page to write back next (`Zswap.next_victim`) and the
-design moves it. A cold page has two chances: on its first visit it loses `referenced` and becomes the youngest, on
-its second it is the victim.
+design moves it; see `vswaplab.backends.zswap_lru` for the order of age.
 
 Counters have the names of the kernel's files in debugfs, parameters those of the module's. Parameters may be changed
 at any time: pages stored under another compressor stay in its pool, which goes when the last of them is freed.
@@ -28,12 +27,12 @@ at any time: pages stored under another compressor stay in its pool, which goes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from vswaplab.backends.compressors import get_compressor
 from vswaplab.backends.zswap_faults import FAULTS, ZswapFaults
 from vswaplab.backends.zswap_invariants import check_zswap
-from vswaplab.backends.zswap_lru import ZswapEntry, ZswapLru, ZswapPool
+from vswaplab.backends.zswap_lru import ZswapAges, ZswapEntry, ZswapPool
 from vswaplab.errors import DeviceIOError, InvalidArgument, NotFound
 from vswaplab.protocols import MemcgLike
 from vswaplab.units import PAGE_SIZE
@@ -58,7 +57,7 @@ DEBUGFS_FILES = (
 """Files of debugfs ``zswap/`` [S21]."""
 
 
-class Zswap:
+class Zswap(ZswapAges):
     """zswap of a machine with `ram_pages` pages.
 
     Raises InvalidArgument for a parameter that can't be meant and NotFound for a compressor that is not installed.
@@ -74,7 +73,9 @@ class Zswap:
         enabled: bool = True,
         chain_size: int = 8,
         store_incompressible: bool = True,
+        nodes: int = 1,
     ) -> None:
+        super().__init__(nodes)
         if ram_pages < 1:
             raise InvalidArgument(f"zswap needs the machine's RAM in pages, at least 1, not {ram_pages}.")
         self.ram_pages = ram_pages
@@ -85,6 +86,7 @@ class Zswap:
         self.store_incompressible = store_incompressible
         """False as before Linux 6.18, where a page that does not get smaller was refused and went to the device."""
         self.shrinker_enabled = shrinker
+        """Whether reclaim makes the pool smaller too, before it is full: the dynamic shrinker."""
         self.reclaim_memcg: Callable[[MemcgLike], bool] | None = None
         """Set by the design: writes one page of a memory cgroup back; False when it can't."""
         self.shrink_wanted = False
@@ -104,11 +106,6 @@ class Zswap:
         """Entries by id; one of length 0 is free. Id 0 means none."""
         self.spare: list[ZswapEntry] = []
         """Entries that were freed, to be used again."""
-        self.lrus: dict[int, ZswapLru] = {}
-        """By memory cgroup id, none of them empty."""
-        self._last_lru: ZswapLru | None = None
-        self._turn = 0
-        """Id of the memory cgroup that gave the last victim."""
         self._faults = ZswapFaults()
         self._max_pool_percent = self._accept_threshold_percent = 0
         self._pool = ZswapPool(get_compressor(compressor), chain_size)
@@ -244,7 +241,7 @@ class Zswap:
         entry.handle = handle
         entry.pool = pool
         lru = self._last_lru
-        if lru is None or lru.memcg is not memcg:
+        if lru is None or lru.memcg is not memcg or lru.node != self.node:
             lru = self._lru_of(memcg)
         head = lru.head
         last = head.prev
@@ -278,11 +275,11 @@ class Zswap:
         data = pool.zspool.read(entry.handle, length)
         cause = None
         try:
-            if self._faults.armed and self._faults.hit("decompress"):
-                pass
-            elif length == PAGE_SIZE:
+            if length == PAGE_SIZE:
                 page[:] = data
                 return
+            if self._faults.armed and self._faults.hit("decompress"):
+                pass
             elif pool.decompress_into(data, page) == PAGE_SIZE:
                 return
         except pool.errors as error:
@@ -299,7 +296,7 @@ class Zswap:
         after.prev = before
         lru.nr -= 1
         if not lru.nr:
-            del self.lrus[lru.memcg.id]
+            del self.lrus[lru.memcg.id, lru.node]
             self._last_lru = None
         pool.zspool.free(entry.handle)
         if pool is not self._pool and not pool.zspool.objects:
@@ -325,33 +322,11 @@ class Zswap:
         entry = self.entry(ze)
         return entry.pool.zspool.read(entry.handle, entry.length)
 
-    def entries(self) -> Iterator[ZswapEntry]:
-        """Yield all entries, by memory cgroup as they first stored a page, each from the oldest."""
-        for lru in self.lrus.values():
-            yield from lru
-
     # -- age -----------------------------------------------------------------------------------------------------
 
     def touch(self, ze: int) -> None:
         """Give an entry its second chance again."""
         self.entry(ze).referenced = True
-
-    def next_victim(self, memcg: MemcgLike | None = None) -> int:
-        """Return the entry to write back next, of one memory cgroup or of all in turn; it is the youngest from now on.
-
-        Entries that have a second chance lose it and are passed over. 0 when a whole pass finds no other: call again
-        and it finds one, unless nothing is stored.
-        """
-        if memcg is not None:
-            lru = self.lrus.get(memcg.id)
-            return lru.next_victim() if lru is not None else 0
-        turns = sorted(self.lrus)
-        for id in [each for each in turns if each > self._turn] + [each for each in turns if each <= self._turn]:
-            victim = self.lrus[id].next_victim()
-            if victim:
-                self._turn = id
-                return victim
-        return 0
 
     def note_written_back(self, nr: int) -> None:
         """Count pages that the design moved to a swapfile."""
@@ -385,19 +360,7 @@ class Zswap:
         self.shrink_wanted = self.shrink_wanted or self.pool_reached_full
         return self.pool_reached_full
 
-    def _lru_of(self, memcg: MemcgLike) -> ZswapLru:
-        """Return the list of a memory cgroup, made if it has none."""
-        lru = self.lrus.get(memcg.id)
-        if lru is None:
-            lru = self.lrus[memcg.id] = ZswapLru(memcg)
-        self._last_lru = lru
-        return lru
-
     # -- invariants ----------------------------------------------------------------------------------------------
-
-    def charges(self) -> dict[int, int]:
-        """Return the compressed bytes that each memory cgroup should be charged, by id, counted from the entries."""
-        return {id: sum(entry.length for entry in lru) for id, lru in self.lrus.items()}
 
     def check(self) -> None:
         """Raise InvariantError, by name, for whatever does not hold."""

@@ -29,10 +29,11 @@ def _check_lists(zswap: Zswap) -> None:
     for ze, entry in enumerate(zswap.table):
         hold(entry.id == ze, "entry-knows-its-id", f"entry {ze} says {entry.id}")
     listed: list[int] = []
-    for id, lru in zswap.lrus.items():
+    for (id, node), lru in zswap.lrus.items():
         on_list = [entry.id for entry in lru]
         listed += on_list
         hold(lru.memcg.id == id, "lru-of-its-memcg", f"the list of memcg {id} belongs to {lru.memcg.id}")
+        hold(lru.node == node < zswap.nodes, "lru-of-its-node", f"a list of node {node} is that of node {lru.node}")
         hold(0 < lru.nr == len(on_list), "lru-counted", f"memcg {id} lists {len(on_list)} entries, {lru.nr} counted")
         hold(all(entry.lru is lru for entry in lru), "entry-on-its-lru", f"memcg {id} lists an entry of another")
     live = [entry.id for entry in zswap.table if entry.length]

@@ -6,6 +6,7 @@ what the designs differ in: to a slot chosen now (virtual), or to the one reserv
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from vswaplab.backends.swap_cache import SwapCacheFolios
@@ -19,10 +20,22 @@ if TYPE_CHECKING:
     from vswaplab.backends.zswap import Zswap
     from vswaplab.protocols import FolioLike, MemcgLike
 
-__all__ = ["WritebackFolio", "ZswapWriteback"]
+__all__ = ["Moved", "WritebackFolio", "ZswapWriteback"]
 
 _FOLIO_BASE = 0xFFFF_C900_0000_0000
 """Pointers of write-back's own folios: apart from those of the machine's frames."""
+
+
+class Moved(Enum):
+    """What became of an entry that was to be written back."""
+
+    DONE = "done"
+    HOT = "hot"
+    """It is in the swap cache already, on its way in."""
+    STAYS = "stays"
+    """It may not go, its memory cgroup is at memory.swap.max, or the write failed."""
+    NO_SLOT = "no slot"
+    """No slot is free, for other entries neither."""
 
 
 class WritebackFolio:
@@ -50,6 +63,8 @@ class ZswapWriteback(SwapCacheFolios):
 
     devices: SwapDevices
     zswap: Zswap | None
+    reserves_slots = False
+    """Whether each entry has had its slot since swap-out, so that write-back never lacks one (legacy)."""
 
     def swapcache_prepare(self, entry: int, nr: int = 1) -> None:
         """Pin entries for the swap cache; Exists or NotFound."""
@@ -59,37 +74,39 @@ class ZswapWriteback(SwapCacheFolios):
         """Put a folio in the swap cache for pinned entries; return the shadow found."""
         raise NotImplementedError
 
-    def _writeback_folio(self, folio: WritebackFolio, zswap_entry: int) -> bool | None:
-        """Move one zswap entry, its folio in the swap cache. True: done; False: not this one; None: no slot."""
+    def _writeback_folio(self, folio: WritebackFolio, zswap_entry: int) -> Moved:
+        """Move one zswap entry, its folio in the swap cache."""
         raise NotImplementedError
 
-    def writeback_entry(self, zswap_entry: int) -> bool | None:
-        """Write one zswap entry back. True: done; False: not this one; None: no slot, so no other one either."""
+    def writeback_entry(self, zswap_entry: int) -> Moved:
+        """Write one zswap entry back. C name: ``zswap_writeback_entry``."""
         assert self.zswap is not None
         ze = self.zswap.entry(zswap_entry)
         entry = ze.swpentry
         if not ze.memcg.zswap_writeback_enabled():
-            return False
+            return Moved.STAYS
         try:
             self.swapcache_prepare(entry)
-        except (Exists, NotFound):  # hot: it is on its way in
-            return False
+        except Exists:
+            return Moved.HOT
+        except NotFound:
+            return Moved.STAYS
         folio = WritebackFolio(zswap_entry, ze.memcg)
         shadow = self.swap_cache_add_folio(folio, entry)
         done = self._writeback_folio(folio, zswap_entry)
         self.remove_mapping(folio, shadow)
         if self.record is not None:
-            self.record(Event.WRITEBACK, entry, value=done is True)
+            self.record(Event.WRITEBACK, entry, value=done is Moved.DONE)
         return done
 
-    def _written_back(self, folio: WritebackFolio, zswap_entry: int) -> bool:
+    def _written_back(self, folio: WritebackFolio, zswap_entry: int) -> Moved:
         """The page is on the device: free the compressed copy and count."""
         assert self.zswap is not None
         self.zswap.free(zswap_entry)
         self.zswap.note_written_back(1)
         self._count(folio.memcg, "zswpwb", 1)
         self._count(folio.memcg, "pswpout", 1)
-        return True
+        return Moved.DONE
 
     def _decompress_to(self, slot: int, folio: WritebackFolio, zswap_entry: int) -> bool:
         """Decompress an entry into its folio and write that to a slot; False if either fails."""
@@ -119,11 +136,37 @@ class ZswapWriteback(SwapCacheFolios):
                 continue
             tries -= 1
             done = self.writeback_entry(victim)
-            written += done is True
-            if done is None:
+            written += done is Moved.DONE
+            if done is Moved.NO_SLOT:
                 break
         return written
 
+    def shrink_memcg(self, memcg: MemcgLike) -> bool | None:
+        """Write back one cold entry of a memory cgroup on each NUMA node [S21].
+
+        True if any went, None if there was none or write-back is not allowed. Linux looks at one entry a time, and a
+        second chance taken is a failure to it; here second chances are taken until an entry is found that may go.
+        """
+        zswap = self.zswap
+        if zswap is None or not memcg.zswap_writeback_enabled():
+            return None
+        victims = [zswap.victim_on(memcg, node) for node in range(zswap.nodes)]
+        if not any(victims):
+            return None
+        return Moved.DONE in [self.writeback_entry(victim) for victim in victims if victim]
+
     def reclaim_zswap_of(self, memcg: MemcgLike) -> bool:
-        """A memory cgroup is at its zswap limit: write one of its entries back [S21]."""
-        return self.writeback(1, memcg) == 1
+        """A memory cgroup is at its zswap limit: try once to make room, with its own pages alone [S21]."""
+        return self.shrink_memcg(memcg) is True
+
+    def scan_zswap(self, memcg: MemcgLike, node: int, nr: int) -> bool:
+        """Visit `nr` entries for the dynamic shrinker; True if one was in the swap cache, where the warm ones begin."""
+        zswap = self.zswap
+        assert zswap is not None
+        for _ in range(nr):
+            victim = zswap.visit(memcg, node)
+            if victim is None:
+                break
+            if victim and self.writeback_entry(victim) is Moved.HOT:
+                return True
+        return False

@@ -6,7 +6,7 @@ slot is there already, so nothing has to be found for the last step, and nothing
 
 from __future__ import annotations
 
-from vswaplab.backends.zswap_writeback import WritebackFolio, ZswapWriteback
+from vswaplab.backends.zswap_writeback import Moved, WritebackFolio, ZswapWriteback
 from vswaplab.entry import Backing
 from vswaplab.errors import DeviceIOError, InvalidArgument, NoSpace
 from vswaplab.events import NO_BACKING, Event
@@ -19,6 +19,8 @@ __all__ = ["LegacyIO"]
 
 class LegacyIO(LegacySwapCache, ZswapWriteback):
     """The paths between a folio and what will hold its contents."""
+
+    reserves_slots = True
 
     def _connect(self) -> None:
         super()._connect()
@@ -164,6 +166,8 @@ class LegacyIO(LegacySwapCache, ZswapWriteback):
         elif not self._zswap_load(folio):
             folio.data[:] = self.devices.read(entry, nr)
             self._count(memcg, "pswpin", nr)
+            if self.zswap is not None:
+                self.zswap.note_disk_swapin(memcg, nr)
         folio.uptodate = True
 
     def _zswap_load(self, folio: FolioLike) -> bool:
@@ -188,7 +192,7 @@ class LegacyIO(LegacySwapCache, ZswapWriteback):
 
     # -- zswap to swapfile ---------------------------------------------------------------------------------------
 
-    def _writeback_folio(self, folio: WritebackFolio, zswap_entry: int) -> bool:
+    def _writeback_folio(self, folio: WritebackFolio, zswap_entry: int) -> Moved:
         """Write to the slot that was reserved at swap-out: it can't run out of slots, and can't choose another.
 
         Linux frees the compressed copy first and keeps the folio, dirty, in the swap cache if the write fails. The
@@ -197,7 +201,7 @@ class LegacyIO(LegacySwapCache, ZswapWriteback):
         entry = folio.swap
         info, offset = self.at(entry)
         if info.zswap_tree.load(offset) != zswap_entry or not self._decompress_to(entry, folio, zswap_entry):
-            return False
+            return Moved.STAYS
         info.zswap_tree.erase(offset)
         self._note(entry, [Backing.ZSWAP], Backing.SWAPFILE)
         return self._written_back(folio, zswap_entry)

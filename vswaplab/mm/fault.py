@@ -60,6 +60,8 @@ class Faults(SwapIn):
     def _run_on(self, cpu: int) -> None:
         """The operations that follow run on a CPU."""
         self.swap.cpu = cpu
+        if self.nodes > 1 and self.zswap is not None:
+            self.zswap.node = cpu * self.nodes // len(self.devices.percpu)
         if self.record is not None:
             self.record.cpu = cpu
 

@@ -68,7 +68,8 @@ class Machine(SwapSyscalls):
     `page_cluster`: swap readahead in windows of ``1 << page_cluster`` pages, 0 for none. `privileged`: whether swapon
     and swapoff are allowed, EPERM if not. `verify`: keep a checksum of each page written to a device, and fail with EIO
     rather than read another. `min_free`: memory to keep free, in bytes or text, "auto" for a share of RAM, None for no
-    kswapd (see `vswaplab.mm.kswapd`).
+    kswapd (see `vswaplab.mm.kswapd`). `nodes`: NUMA nodes, each with an equal share of the CPUs; on each of them
+    zswap has lists of its own.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Machine(SwapSyscalls):
         min_free: int | str | None = None,
         privileged: bool = True,
         verify: bool = False,
+        nodes: int = 1,
     ) -> None:
         make = DESIGNS.get(design)
         if make is None:
@@ -96,10 +98,12 @@ class Machine(SwapSyscalls):
         unknown = set(zswap or ()) - set(ZSWAP_DEFAULTS)
         if unknown:
             raise InvalidArgument(f"zswap has no parameter {min(unknown)!r}; it has {', '.join(ZSWAP_DEFAULTS)}.")
+        if not 1 <= nodes <= cpus:
+            raise InvalidArgument(f"{nodes} NUMA nodes for {cpus} CPUs won't do; give 1 to {cpus}.")
         watermarks = Watermarks.of(ram_pages, min_free)
         memcgs = MemcgTable()
         record = (Trace(design=design) if trace is True else Trace(trace, design)) if trace else None
-        pool = Zswap(ram_pages, **{**ZSWAP_DEFAULTS, **zswap}) if zswap is not None else None
+        pool = Zswap(ram_pages, **{**ZSWAP_DEFAULTS, **zswap}, nodes=nodes) if zswap is not None else None
         devices = VerifiedDevices(cpus) if verify else SwapDevices(cpus)
         swap = make(devices=devices, zswap=pool, memcgs=memcgs, cpus=cpus, recorder=record)
         super().__init__(ram_pages, swap, memcgs, record)
@@ -108,6 +112,7 @@ class Machine(SwapSyscalls):
         self.design = design
         self.seed = seed
         self.page_cluster = page_cluster
+        self.nodes = nodes
         self.online_cpus = list(range(cpus))
         self.privileged = privileged
         self.trace: Trace | None = record
@@ -183,9 +188,9 @@ class Machine(SwapSyscalls):
 
     def memcg_offline(self, memcg: Memcg, parent: Memcg) -> None:
         """Give the compressed pages of a cgroup that is being removed to its parent, and what it charged with them."""
-        reparent = getattr(self.zswap, "reparent", None)
-        if reparent is not None:
-            reparent(memcg, parent)
+        if self.zswap is not None:
+            self.zswap.reparent(memcg, parent)
+            memcg.zswap_bytes = memcg.zswap_stored = 0  # the parent had them in its counts all along
 
     def spawn(self, name: str = "process", memcg: Memcg | None = None, cpu: int = 0) -> Process:
         """Start a process without any memory, in a memory cgroup (None: the root), on a CPU."""

@@ -31,6 +31,9 @@ class Memory:
     together.
     """
 
+    nodes = 1
+    """NUMA nodes; `Machine` sets it."""
+
     def __init__(self, ram_pages: int, swap: SwapSpace, memcgs: MemcgTable, record: Recorder | None) -> None:
         self.ram_pages = ram_pages
         self.swap = swap

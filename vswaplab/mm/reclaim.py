@@ -21,7 +21,7 @@ from vswaplab.events import Event, Recorder
 from vswaplab.mm.folio import Folio
 from vswaplab.mm.lru import Lruvec, pack_shadow, refault_distance, unpack_shadow
 from vswaplab.mm.memcg import Memcg, MemcgTable
-from vswaplab.mm.memory import Memory
+from vswaplab.mm.shrinkers import Shrinkers
 from vswaplab.protocols import SwapSpace, Writeout
 from vswaplab.units import SWAP_NR_ORDERS
 
@@ -31,7 +31,6 @@ SWAP_CLUSTER_MAX = 32
 """Pages that direct reclaim wants at once [BACKGROUND]."""
 DEF_PRIORITY = 12
 """Reclaim looks at 1/4096 of each list first, then at twice as much each time, at last at all [BACKGROUND]."""
-_SHRINK_RETRIES = 16
 
 
 DIRECT, KSWAPD, PROACTIVE = "direct", "kswapd", "proactive"
@@ -60,7 +59,7 @@ class _Scan:
         return self.reclaimed >= self.wanted
 
 
-class Reclaim(Memory):
+class Reclaim(Shrinkers):
     """Eviction, and what a refault learns from it."""
 
     def __init__(self, ram_pages: int, swap: SwapSpace, memcgs: MemcgTable, record: Recorder | None) -> None:
@@ -280,6 +279,7 @@ class Reclaim(Memory):
             for memcg in members[first:] + members[:first]:
                 target.reclaim_position += 1
                 self._shrink_lruvec(memcg.lruvec, scan)
+                self._shrink_zswap(memcg, scan.priority)
                 if scan.done:
                     break
             if scan.done:
@@ -309,16 +309,3 @@ class Reclaim(Memory):
             self.vm_events[f"pgscan_{scan.kind}"] += self.root_memcg.events["pgscan"] - scanned
             self.vm_events[f"pgsteal_{scan.kind}"] += scan.reclaimed
         self._shrink_worker()
-
-    # -- zswap's worker ------------------------------------------------------------------------------------------
-
-    def _shrink_worker(self) -> None:
-        """Write cold compressed pages back after the pool was full, down to its accept threshold [S21]."""
-        zswap, retries = self.zswap, _SHRINK_RETRIES
-        if zswap is None or not zswap.shrink_wanted:
-            return
-        zswap.shrink_wanted = False
-        while zswap.pool_pages > zswap.accept_threshold_pages and retries:
-            if not self.swap.writeback(1):
-                retries -= 1
-        self._drain_released()

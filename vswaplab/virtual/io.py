@@ -7,7 +7,7 @@ only then.
 
 from __future__ import annotations
 
-from vswaplab.backends.zswap_writeback import WritebackFolio, ZswapWriteback
+from vswaplab.backends.zswap_writeback import Moved, WritebackFolio, ZswapWriteback
 from vswaplab.entry import Backing
 from vswaplab.errors import DeviceIOError, InvalidArgument, NoSpace
 from vswaplab.events import NO_BACKING, Event
@@ -108,6 +108,8 @@ class SwapIO(Backings, ZswapWriteback):
         else:
             folio.data[:] = self.devices.read(self.swp_entry_to_swp_slot(entry), nr)
             self._count(memcg, "pswpin", nr)
+            if self.zswap is not None:
+                self.zswap.note_disk_swapin(memcg, nr)
         folio.uptodate = True
 
     def readahead_entries(self, entry: int, window: int) -> list[int]:
@@ -128,15 +130,15 @@ class SwapIO(Backings, ZswapWriteback):
 
     # -- zswap to swapfile ---------------------------------------------------------------------------------------
 
-    def _writeback_folio(self, folio: WritebackFolio, zswap_entry: int) -> bool | None:
+    def _writeback_folio(self, folio: WritebackFolio, zswap_entry: int) -> Moved:
         """Choose a slot only now; if there is none, or the write fails, the entry stays in zswap."""
         entry = folio.swap
         if self.zswap_entry_load(entry) != zswap_entry:
-            return False
+            return Moved.STAYS
         slot = self.vswap_alloc_swap_slot(folio)
-        if not slot:
-            return None
+        if not slot:  # none is free, or the memory cgroup is at its memory.swap.max
+            return Moved.STAYS if self.devices.free_pages else Moved.NO_SLOT
         if not self._decompress_to(slot, folio, zswap_entry):
             self.zswap_entry_store(entry, zswap_entry)  # the old backing returns, the slot is freed
-            return False
+            return Moved.STAYS
         return self._written_back(folio, zswap_entry)

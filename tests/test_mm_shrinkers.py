@@ -1,0 +1,361 @@
+"""The compressed pool made smaller: the worker, the dynamic shrinker, and what write-back does when something fails."""
+
+from __future__ import annotations
+
+import pytest
+from mmkit import contents, fill, machine, noise, text
+
+from vswaplab import DeviceIOError, Machine
+from vswaplab.backends.block_device import Fault
+from vswaplab.entry import Backing
+from vswaplab.errors import InvalidArgument
+from vswaplab.mm.memcg import Memcg
+from vswaplab.mm.process import Process, Region
+from vswaplab.mm.shrinkers import MAX_SHRINK_RETRIES, SHRINK_BATCH
+from vswaplab.units import PAGE_SIZE
+
+both = pytest.mark.parametrize("design", ["virtual", "legacy"])
+
+
+def stored(m: Machine, memcg: Memcg | None = None, pages: int = 16, cpu: int = 0) -> tuple[Process, Region]:
+    """Have a process's pages, which don't compress, put into zswap."""
+    process = m.spawn("app", memcg=memcg, cpu=cpu)
+    region = process.mmap(pages * PAGE_SIZE)
+    fill(process, region)
+    m.reclaim(memcg=memcg)
+    return process, region
+
+
+def wake(m: Machine) -> None:
+    """Wake the worker as a refused page would."""
+    assert m.zswap is not None
+    m.zswap.shrink_wanted = True
+    m._settle()
+
+
+def types(m: Machine, process: Process, region: Region) -> list[str]:
+    ptes = [process.pte(region.page(i).start) for i in range(region.pages)]
+    return [m.swap.lookup(pte.entry).type.name for pte in ptes if pte.entry is not None]
+
+
+# -- the worker --------------------------------------------------------------------------------------------------
+
+
+@both
+def test_one_run_of_the_worker_goes_down_to_the_threshold(design: str) -> None:
+    with machine(zswap={}, design=design, ram="4M") as m:
+        process, region = stored(m, pages=100)
+        m.zswap.max_pool_percent = 1  # 10 pages, the threshold is 9
+        wake(m)
+        assert m.zswap.pool_pages == m.zswap.accept_threshold_pages == 9
+        assert m.root_memcg.stat("zswpwb") == 91
+        assert contents(process, region) == [noise(i) for i in range(100)]
+
+
+@both
+def test_the_worker_gives_up_after_sixteen_failures(design: str) -> None:
+    with machine(zswap={}, design=design, ram="4M", trace=True) as m:
+        stored(m, pages=40)
+        m.zswap.max_pool_percent = 1
+        device = next(iter(m.devices)).device
+        device.inject(Fault("write", times=1000))
+        wake(m)
+        assert device.write_errors == MAX_SHRINK_RETRIES
+        assert m.zswap.stored_pages == 40
+        device.clear_faults()
+
+
+@both
+def test_the_worker_goes_round_the_memory_cgroups_one_entry_each(design: str) -> None:
+    with machine(zswap={}, design=design, ram="4M") as m:
+        groups = [m.memcg(name) for name in ("a", "b", "c")]
+        for group in groups:
+            stored(m, group, pages=20)
+        m.zswap.max_pool_percent = 5  # 51 pages, the threshold is 45 of 60
+        wake(m)
+        assert [group.stat("zswpwb") for group in groups] == [5, 5, 5]
+        m.zswap.max_pool_percent = 4
+        wake(m)
+        assert m.zswap.pool_pages <= m.zswap.accept_threshold_pages
+        assert max(group.stat("zswpwb") for group in groups) - min(group.stat("zswpwb") for group in groups) <= 1
+
+
+@both
+def test_the_worker_passes_over_a_cgroup_that_may_not_write_back(design: str) -> None:
+    with machine(zswap={}, design=design, ram="4M") as m:
+        shut, open_ = m.memcg("shut"), m.memcg("open")
+        stored(m, shut, pages=20)
+        stored(m, open_, pages=20)
+        shut.zswap_writeback = False
+        m.zswap.max_pool_percent = 3  # 30 pages, the threshold is 27
+        wake(m)
+        assert (shut.stat("zswpwb"), open_.stat("zswpwb")) == (0, 13)
+        m.zswap.max_pool_percent = 1
+        wake(m)
+        assert (shut.stat("zswpwb"), open_.stat("zswpwb")) == (0, 20), "and it gives up when nobody else is left"
+
+
+def test_the_worker_visits_an_entry_on_each_node() -> None:
+    with machine(zswap={}, ram="4M", cpus=2, nodes=2) as m:
+        group = m.memcg("group")
+        for cpu in (0, 1):
+            process = m.spawn("app", memcg=group, cpu=cpu)
+            process.write(process.mmap("64K").start, b"".join(noise(i) for i in range(16)))
+            process.touch(process.mm.vmas[0])
+            m._run_on(cpu)
+            m.reclaim(memcg=group)
+        assert [m.zswap.count(group, node) for node in (0, 1)] == [16, 16]
+        for entry in m.zswap.entries():
+            entry.referenced = False
+        assert m.swap.shrink_memcg(group)
+        assert [m.zswap.count(group, node) for node in (0, 1)] == [15, 15]
+
+
+def test_nodes_have_at_least_one_cpu_each() -> None:
+    with pytest.raises(InvalidArgument, match="3 NUMA nodes for 2 CPUs"):
+        Machine(cpus=2, nodes=3)
+
+
+def test_a_refused_page_wakes_the_worker_and_hysteresis_holds_until_the_threshold() -> None:
+    with machine(zswap={"max_pool_percent": 10}, ram="1M", swap="8M") as m:
+        process = m.spawn("app")
+        region = process.mmap("2M")
+        pages = fill(process, region)
+        assert m.zswap.pool_limit_hit > 0
+        assert m.zswap.pool_pages <= m.zswap.max_pages == 25
+        assert contents(process, region) == pages
+
+
+# -- removed memory cgroups --------------------------------------------------------------------------------------
+
+
+@both
+def test_compressed_pages_of_a_removed_cgroup_age_and_are_charged_in_its_parent(design: str) -> None:
+    with machine(zswap={}, design=design) as m:
+        parent = m.memcg("parent")
+        child = m.memcg("child", parent=parent)
+        process, region = stored(m, child, pages=8)
+        m.move(process, parent)
+        charged = parent.zswap_bytes
+        m.rmdir(child)
+        assert (child.zswap_bytes, parent.zswap_bytes) == (0, charged)
+        assert m.zswap.charges() == {parent.id: charged}
+        m.check()
+        assert m.writeback(3) == 3
+        assert parent.stat("zswpwb") == 3
+        assert len(contents(process, region)) == 8
+        assert parent.zswap_bytes == 0
+
+
+# -- the dynamic shrinker ----------------------------------------------------------------------------------------
+
+
+@both
+def test_the_dynamic_shrinker_is_off_until_told(design: str) -> None:
+    with machine(zswap={}, design=design, ram="4M") as m:
+        stored(m, pages=64)
+        assert m.zswap_freeable(m.root_memcg) == 0
+        m.zswap.shrinker_enabled = True
+        assert m.zswap_freeable(m.root_memcg) == 64
+
+
+def test_it_counts_less_for_what_compresses_well_and_for_recent_swap_ins_from_the_device() -> None:
+    with machine(zswap={"shrinker": True}, ram="4M", page_cluster=0) as m:
+        process = m.spawn("app")
+        region = process.mmap(64 * PAGE_SIZE)
+        for i in range(64):
+            process.write(region.page(i).start, text(i))
+        m.reclaim()
+        scaled = 64 * (m.root_memcg.zswap_bytes // PAGE_SIZE) // 64
+        assert 0 <= m.zswap_freeable(m.root_memcg) == scaled < 64
+        m.writeback(10)
+        for i in range(64):
+            if m.swap.lookup(process.pte(region.page(i).start).entry).type is Backing.SWAPFILE:
+                process.read(region.page(i).start, 1)
+        assert m.zswap.disk_swapins[m.root_memcg.id, 0] == 10
+        m.zswap_freeable(m.root_memcg)
+        assert m.zswap.disk_swapins[m.root_memcg.id, 0] == 0, "what was counted is used up"
+
+
+@both
+def test_it_counts_nothing_where_write_back_is_off_and_in_virtual_where_no_slot_is_free(design: str) -> None:
+    with machine(zswap={"shrinker": True}, design=design, ram="4M", swap="80K") as m:
+        group = m.memcg("group")
+        stored(m, group, pages=19)  # as many as the device has slots
+        assert next(iter(m.devices)).pages == 19
+        assert m.zswap_freeable(group) == 19
+        group.zswap_writeback = False
+        assert m.zswap_freeable(group) == 0
+        group.zswap_writeback = True
+        if design == "virtual":
+            assert m.devices.alloc_many(19).size == 19
+            assert m.zswap_freeable(group) == 0
+            m.devices.free_many(m.devices.by_priority()[0].slot_base + m.devices[0].allocated_offsets().astype("u8"))
+        else:
+            assert m.devices.free_pages == 0
+            assert m.zswap_freeable(group) == 19, "their slots have been theirs since they went out"
+
+
+@both
+def test_with_it_reclaim_writes_cold_pages_back_before_the_pool_is_full(design: str) -> None:
+    for enabled in (False, True):
+        with machine(zswap={"shrinker": enabled, "max_pool_percent": 50}, design=design, ram="4M", swap="16M") as m:
+            process = m.spawn("app")
+            region = process.mmap("4M")
+            pages = fill(process, region)
+            for _ in range(3):
+                m.reclaim(pages=200)
+            assert (m.root_memcg.stat("zswpwb") > 0) == (enabled or m.zswap.pool_limit_hit > 0)
+            assert contents(process, region) == pages
+
+
+@both
+def test_it_stops_at_an_entry_that_is_on_its_way_in(design: str) -> None:
+    with machine(zswap={"shrinker": True}, design=design, ram="4M") as m:
+        stored(m, pages=8)
+        oldest = list(m.zswap.entries())
+        for entry in oldest:
+            entry.referenced = False
+        m.swap.swapcache_prepare(oldest[2].swpentry, 1)  # somebody is about to read it
+        assert m.swap.scan_zswap(m.root_memcg, 0, 8)
+        assert m.root_memcg.stat("zswpwb") == 2
+        m.swap.swapcache_clear(oldest[2].swpentry, 1)
+        assert not m.swap.scan_zswap(m.root_memcg, 0, 8)
+        assert m.root_memcg.stat("zswpwb") == 8
+
+
+def test_few_entries_wait_until_they_are_worth_a_look() -> None:
+    with machine(zswap={"max_pool_percent": 50}, ram="8M", swap="16M") as m:
+        stored(m, pages=4 * SHRINK_BATCH)
+        m.zswap.shrinker_enabled = True
+        for entry in m.zswap.entries():
+            entry.referenced = False
+        m._shrink_zswap(m.root_memcg, 12)
+        assert m.root_memcg.stat("zswpwb") == 0
+        m._shrink_zswap(m.root_memcg, 2)  # a quarter of them, twice
+        assert m.root_memcg.stat("zswpwb") == 2 * SHRINK_BATCH
+
+
+# -- write-back that fails ---------------------------------------------------------------------------------------
+
+
+def test_write_back_without_a_slot_or_over_swap_max_leaves_the_entry_in_zswap() -> None:
+    with machine(zswap={}, swap="32K") as m:  # seven slots
+        group = m.memcg("group", swap_max="16K")
+        process, region = stored(m, group, pages=12)
+        assert m.writeback(memcg=group) == 4, "swap.max"
+        assert types(m, process, region).count("ZSWAP") == 8
+        group.swap_max = None
+        assert m.writeback(memcg=group) == 3, "the device is full"
+        assert types(m, process, region).count("ZSWAP") == 5
+        assert (group.swap_pages, group.zswap_bytes, m.devices.free_pages) == (7, 5 * PAGE_SIZE, 0)
+        assert contents(process, region) == [noise(i) for i in range(12)]
+
+
+@both
+def test_a_failed_write_puts_the_entry_back_and_a_later_one_succeeds(design: str) -> None:
+    with machine(zswap={}, design=design) as m:
+        process, region = stored(m, pages=4)
+        device, free = next(iter(m.devices)).device, m.devices.free_pages
+        device.inject(Fault("write", times=100))
+        assert m.writeback(1) == 0
+        assert types(m, process, region) == ["ZSWAP"] * 4
+        assert m.devices.free_pages == free
+        m.check()
+        device.clear_faults()
+        assert m.writeback() == 4
+        assert contents(process, region) == [noise(i) for i in range(4)]
+
+
+@both
+def test_an_entry_that_cannot_be_decompressed_is_not_written_back_and_read_as_an_error(design: str) -> None:
+    with machine(zswap={}, design=design) as m:
+        process = m.spawn("app")
+        region = process.mmap(PAGE_SIZE)
+        process.write(region.start, text(1))
+        m.reclaim()
+        m.zswap.inject("decompress", times=3)
+        assert m.writeback(1) == 0
+        with pytest.raises(DeviceIOError):
+            process.read(region.start, 1)
+        m.zswap.clear_faults()
+        assert process.read(region.start, PAGE_SIZE) == text(1)
+
+
+# -- incompressible pages, partial stores, compressors -----------------------------------------------------------
+
+
+@both
+def test_a_page_stored_as_it_is_needs_no_decompressor(design: str) -> None:
+    with machine(zswap={}, design=design) as m:
+        process, region = stored(m, pages=1)
+        assert m.zswap.stored_incompressible_pages == 1
+        m.zswap.inject("decompress")
+        assert process.read(region.start, PAGE_SIZE) == noise(0)
+        m.zswap.clear_faults()
+
+
+@both
+@pytest.mark.parametrize("kind", ["kmemcache", "compress", "alloc"])
+def test_a_large_folio_stored_in_part_leaves_nothing_stale(design: str, kind: str) -> None:
+    with machine(zswap={}, design=design, ram="4M", swap="16M") as m:
+        group = m.memcg("group")
+        process = m.spawn("app", memcg=group)
+        region = process.mmap(16 * PAGE_SIZE, order=4)
+        process.write(region.start, b"".join(text(i) for i in range(16)))
+        group.zswap_writeback = True
+        m.zswap.store_incompressible = False
+        m.zswap.inject(kind, nth=9)
+        m.reclaim()
+        m.zswap.clear_faults()
+        assert m.zswap.stored_pages == 0
+        assert set(types(m, process, region)) == {"SWAPFILE"}
+        m.check()
+        new = [text(100 + i) for i in range(16)]
+        process.write(region.start, b"".join(new))
+        m.reclaim()
+        assert contents(process, region) == new
+
+
+@both
+def test_old_copies_never_hide_new_bytes_when_the_store_is_refused(design: str) -> None:
+    with machine(zswap={}, design=design, page_cluster=0) as m:
+        process = m.spawn("app")
+        region = process.mmap(8 * PAGE_SIZE)
+        for i in range(8):
+            process.write(region.page(i).start, text(i))
+        m.reclaim()
+        for i in range(8):
+            process.write(region.page(i).start, text(50 + i))
+        m.zswap.enabled = False
+        m.reclaim()
+        assert m.zswap.stored_pages == 0
+        assert contents(process, region) == [text(50 + i) for i in range(8)]
+
+
+@both
+def test_the_compressor_may_change_at_any_time(design: str) -> None:
+    with machine(zswap={"compressor": "lz4"}, design=design) as m:
+        process = m.spawn("app")
+        region = process.mmap(16 * PAGE_SIZE)
+        for i in range(16):
+            process.write(region.page(i).start, text(i))
+            if i == 7:
+                m.reclaim()
+                m.zswap.compressor = "zstd"
+        m.reclaim()
+        assert [pool.compressor for pool in m.zswap.pools] == ["zstd", "lz4"]
+        assert contents(process, region) == [text(i) for i in range(16)]
+        assert [pool.compressor for pool in m.zswap.pools] == ["zstd"], "the old pool went with its last page"
+
+
+def test_without_a_device_a_cgroup_that_may_not_use_zswap_is_not_swapped_out() -> None:
+    with machine(zswap={}, swap=None) as m:
+        never = m.memcg("never", zswap_max=0)
+        process = m.spawn("app", memcg=never)
+        region = process.mmap("32K")
+        pages = fill(process, region)
+        assert not m.swap.can_swap_out(never)
+        assert m.reclaim(memcg=never) == 0
+        assert m.swap.used == 0
+        assert contents(process, region) == pages
