@@ -124,7 +124,12 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_players_agree_with_python(cases: Path) -> None:
     """States at every position, both ways; words, tables, places."""
     run = subprocess.run(
-        [NODE, "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON", "--test", *sorted(JS_TESTS.glob("*.test.mjs"))],
+        [
+            NODE,
+            "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON",
+            "--test",
+            *(JS_TESTS / f"{name}.test.mjs" for name in ("tape", "scene")),
+        ],
         env={**os.environ, "VSWAPLAB_CASES": str(cases)},
         capture_output=True,
         text=True,
