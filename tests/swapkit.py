@@ -20,6 +20,7 @@ class KitMemcg:
     id: int = 1
     swap_max: int | None = None
     zswap_allowed: bool = True
+    zswap_never: bool = False
     writeback_enabled: bool = True
     ids: int = 0
     swap_charge: int = 0
@@ -47,7 +48,10 @@ class KitMemcg:
         return self.swap_max is not None and 2 * self.swap_charge >= self.swap_max
 
     def may_zswap(self) -> bool:
-        return self.zswap_allowed
+        return self.zswap_allowed and not self.zswap_never
+
+    def zswap_disabled(self) -> bool:
+        return self.zswap_never
 
     def charge_zswap(self, nr_bytes: int) -> None:
         self.zswap_charge += nr_bytes

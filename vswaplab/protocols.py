@@ -149,6 +149,10 @@ class MemcgLike(Protocol):
         """False when this cgroup or an ancestor is at memory.zswap.max."""
         ...
 
+    def zswap_disabled(self) -> bool:
+        """Whether memory.zswap.max of this cgroup or of an ancestor is 0: never, whatever is written back."""
+        ...
+
     def charge_zswap(self, nr_bytes: int) -> None:
         """Charge one compressed object of `nr_bytes`."""
 

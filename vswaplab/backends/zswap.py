@@ -192,21 +192,23 @@ class Zswap(ZswapAges):
 
     # -- pages ---------------------------------------------------------------------------------------------------
 
-    def store(self, data: Bytes, swpentry: int, memcg: MemcgLike) -> int:
+    def store(self, data: Bytes, swpentry: int, memcg: MemcgLike, first: bool = True) -> int:
         """Compress a page and return the id of its new zswap entry, or 0 if it is refused (a counter says why).
 
-        Constant time, but for the compressor. The order of the checks is the kernel's [S21]. InvalidArgument for data
-        that is not 4,096 bytes.
+        Constant time, but for the compressor. The order of the checks is the kernel's [S21]. A folio is let in as a
+        whole: its later pages (`first` False) are not held against the limits again. InvalidArgument for data that is
+        not 4,096 bytes.
         """
         if len(data) != PAGE_SIZE:
             raise InvalidArgument(f"zswap stores pages of {PAGE_SIZE} bytes, not {len(data)} bytes.")
-        if not self.enabled or not (memcg.may_zswap() or self._reclaimed_one_of(memcg)):
-            return 0
         pool = self._pool
         zspool = pool.zspool
-        near_limit = zspool.total_pages >= self.max_pages or self.pool_reached_full or self._draining
-        if near_limit and self._limit_refuses():
-            return 0
+        if first:
+            if not self.enabled or not (memcg.may_zswap() or self._reclaimed_one_of(memcg)):
+                return 0
+            near_limit = zspool.total_pages >= self.max_pages or self.pool_reached_full or self._draining
+            if near_limit and self._limit_refuses():
+                return 0
         if self._faults.armed and self._faults.hit("kmemcache"):
             self.reject_kmemcache_fail += 1
             return 0
@@ -343,10 +345,15 @@ class Zswap(ZswapAges):
     # -- limits --------------------------------------------------------------------------------------------------
 
     def _reclaimed_one_of(self, memcg: MemcgLike) -> bool:
-        """A memory cgroup is at memory.zswap.max: make room once by writing one of its pages back [S21]."""
-        if self.reclaim_memcg is not None and self.reclaim_memcg(memcg):
-            return True
-        self.reject_reclaim_fail += 1
+        """A memory cgroup is at memory.zswap.max: make room once by writing one of its pages back [S21].
+
+        There is no room to be made where the limit is 0.
+        """
+        if not memcg.zswap_disabled():
+            if self.reclaim_memcg is not None and self.reclaim_memcg(memcg):
+                return True
+            self.reject_reclaim_fail += 1
+        self.shrink_wanted = self.shrink_wanted or self.pool_reached_full
         return False
 
     def _limit_refuses(self) -> bool:

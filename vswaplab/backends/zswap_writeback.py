@@ -113,6 +113,9 @@ class ZswapWriteback(SwapCacheFolios):
         assert self.zswap is not None
         try:
             self.zswap.load_into(zswap_entry, folio.data)
+        except DeviceIOError:  # zswap has counted it as `decompress_fail`
+            return False
+        try:
             self.devices.write(slot, folio.data)
         except (DeviceIOError, NoSpace):
             self.write_errors += 1

@@ -32,6 +32,9 @@ class UnlimitedMemcg:
     def may_zswap(self) -> bool:
         return True
 
+    def zswap_disabled(self) -> bool:
+        return False
+
     def charge_zswap(self, nr_bytes: int) -> None:
         pass
 

@@ -133,7 +133,7 @@ class LegacyIO(LegacySwapCache, ZswapWriteback):
         for i in range(folio.nr_pages):
             entry = folio.swap + i
             info, offset = self.at(entry)
-            handle = zswap.store(view[i * PAGE_SIZE : (i + 1) * PAGE_SIZE], entry, memcg)
+            handle = zswap.store(view[i * PAGE_SIZE : (i + 1) * PAGE_SIZE], entry, memcg, i == 0)
             if not handle:
                 return False
             handles.append(handle)

@@ -98,8 +98,8 @@ class Machine(SwapSyscalls):
         unknown = set(zswap or ()) - set(ZSWAP_DEFAULTS)
         if unknown:
             raise InvalidArgument(f"zswap has no parameter {min(unknown)!r}; it has {', '.join(ZSWAP_DEFAULTS)}.")
-        if not 1 <= nodes <= cpus:
-            raise InvalidArgument(f"{nodes} NUMA nodes for {cpus} CPUs won't do; give 1 to {cpus}.")
+        if not isinstance(nodes, int) or isinstance(nodes, bool) or not 1 <= nodes <= cpus:
+            raise InvalidArgument(f"{nodes!r} NUMA nodes for {cpus} CPUs won't do; give 1 to {cpus}.")
         watermarks = Watermarks.of(ram_pages, min_free)
         memcgs = MemcgTable()
         record = (Trace(design=design) if trace is True else Trace(trace, design)) if trace else None
@@ -190,6 +190,7 @@ class Machine(SwapSyscalls):
         """Give the compressed pages of a cgroup that is being removed to its parent, and what it charged with them."""
         if self.zswap is not None:
             self.zswap.reparent(memcg, parent)
+            self._shrinker_offline(memcg, parent)
             memcg.zswap_bytes = memcg.zswap_stored = 0  # the parent had them in its counts all along
 
     def spawn(self, name: str = "process", memcg: Memcg | None = None, cpu: int = 0) -> Process:

@@ -245,6 +245,10 @@ class Memcg:
             for memcg in self.lineage()
         )
 
+    def zswap_disabled(self) -> bool:
+        """Whether memory.zswap.max is 0 here or above: no page is ever taken [S21]."""
+        return any(memcg._zswap_max == 0 for memcg in self.lineage())
+
     def charge_zswap(self, nr_bytes: int) -> None:
         """Charge one compressed page of `nr_bytes`."""
         for memcg in self.lineage():

@@ -67,12 +67,21 @@ class Shrinkers(Memory):
         members = list(self.root_memcg.subtree())
         if self._shrink_turn is None:
             self._shrink_turn = members[0]
-        elif self._shrink_turn not in members:  # removed meanwhile: begin anew
-            self._shrink_turn = None
         else:
             at = members.index(self._shrink_turn) + 1
             self._shrink_turn = members[at] if at < len(members) else None
         return self._shrink_turn
+
+    def _shrinker_offline(self, memcg: Memcg, parent: Memcg) -> None:
+        """A memory cgroup is being removed, and still in the tree: it leaves the round, what it deferred is its
+        parent's.
+        """
+        if self._shrink_turn is memcg:
+            members = list(self.root_memcg.subtree())
+            self._shrink_turn = members[members.index(memcg) - 1]
+        for who, node in [key for key in self._nr_deferred if key[0] is memcg]:
+            deferred = self._nr_deferred.pop((who, node))
+            self._nr_deferred[parent, node] = self._nr_deferred.get((parent, node), 0) + deferred
 
     # -- the dynamic shrinker ------------------------------------------------------------------------------------
 

@@ -73,7 +73,7 @@ class SwapIO(Backings, ZswapWriteback):
         view = memoryview(folio.data)
         for i in range(nr):
             page = view[i * PAGE_SIZE : (i + 1) * PAGE_SIZE]
-            stored = zswap.store(page, entry + i, memcg)
+            stored = zswap.store(page, entry + i, memcg, i == 0)
             if not stored:
                 if i:  # a part was stored already: release it again
                     self.vswap_prepare_writeout(folio)
