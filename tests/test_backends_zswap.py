@@ -225,6 +225,43 @@ def test_at_its_limit_a_memory_cgroup_gets_one_page_written_back(memcg):
     assert asked == [memcg, memcg]
 
 
+def test_a_limit_of_zero_means_never_and_nobody_is_asked_to_make_room(memcg):
+    memcg.zswap_never = True
+    zswap = Zswap(RAM_PAGES)
+    zswap.reclaim_memcg = lambda who: pytest.fail("nothing is to be written back")
+    assert zswap.store(TEXT, 512, memcg) == 0
+    assert rejects(zswap) == {}
+
+
+def test_a_page_refused_while_the_pool_is_full_wakes_the_worker_whatever_the_reason(memcg):
+    zswap = Zswap(100, max_pool_percent=1)
+    assert [zswap.store(NOISE, 512 + i, memcg) > 0 for i in range(2)] == [True, False]
+    zswap.shrink_wanted = False
+    memcg.zswap_allowed = False
+    assert zswap.store(NOISE, 600, memcg) == 0
+    assert zswap.shrink_wanted
+
+
+def test_later_pages_of_a_folio_are_not_held_against_the_limits_again(memcg):
+    zswap = Zswap(100, max_pool_percent=1)
+    assert [zswap.store(NOISE, 512 + i, memcg, i == 0) > 0 for i in range(4)] == [True] * 4
+    assert (zswap.pool_pages, zswap.max_pages, zswap.pool_limit_hit) == (4, 1, 0)
+    memcg.zswap_allowed = False
+    assert zswap.store(NOISE, 516, memcg, False) > 0
+    assert zswap.store(NOISE, 600, memcg) == 0
+    zswap.check()
+
+
+@pytest.mark.parametrize(("percent", "threshold", "pages"), [(0, 90, (0, 0)), (1, 90, (1, 0)), (100, 100, (100, 100))])
+def test_limits_are_rounded_down(memcg, percent, threshold, pages):
+    zswap = Zswap(100, max_pool_percent=percent, accept_threshold_percent=threshold)
+    assert (zswap.max_pages, zswap.accept_threshold_pages) == pages
+    stored = 0
+    while zswap.store(NOISE, 512, memcg):
+        stored += 1
+    assert (stored, zswap.pool_limit_hit) == (pages[0], 1)
+
+
 @pytest.mark.parametrize("kind", ["kmemcache", "alloc"])
 def test_without_memory_a_page_is_refused_and_nothing_is_left_behind(memcg, kind):
     zswap = Zswap(RAM_PAGES)
@@ -395,6 +432,63 @@ def test_charges_go_to_the_memory_cgroup_that_stored():
     assert (groups[0].zswap_charge, groups[1].zswap_charge) == (zswap.length(stored[0]), 0)
 
 
+# -- nodes, and memory cgroups that go ---------------------------------------------------------------------------------
+
+
+def on_nodes(zswap: Zswap, memcg: KitMemcg, nodes: list[int]) -> list[int]:
+    stored = []
+    for zswap.node in nodes:
+        stored.append(zswap.store(TEXT, 512, memcg))
+    return stored
+
+
+def test_a_page_goes_on_the_list_of_the_node_that_stored_it(memcg):
+    zswap = Zswap(RAM_PAGES, nodes=2)
+    stored = on_nodes(zswap, memcg, [0, 1, 1, 0, 1])
+    assert [zswap.count(memcg, node) for node in (0, 1)] == [2, 3]
+    assert [zswap.entry(ze).lru.node for ze in stored] == [0, 1, 1, 0, 1]
+    assert zswap.charges() == {1: 5 * zswap.length(stored[0])}
+    zswap.check()
+    for ze in stored:
+        zswap.free(ze)
+    assert zswap.lrus == {}
+
+
+def test_a_visit_takes_a_second_chance_or_names_the_oldest(memcg):
+    zswap = Zswap(RAM_PAGES, nodes=2)
+    first, second = on_nodes(zswap, memcg, [1, 1])
+    assert zswap.visit(memcg, 0) is None
+    assert [zswap.visit(memcg, 1) for _ in range(4)] == [0, 0, first, second]
+    zswap.touch(first)
+    assert zswap.victim_on(memcg, 1) == second
+    assert zswap.victim_on(memcg, 0) == 0
+
+
+def test_nodes_take_turns_as_memory_cgroups_do(memcg):
+    zswap = Zswap(RAM_PAGES, nodes=2)
+    first, second, third, fourth = on_nodes(zswap, memcg, [0, 1, 0, 1])
+    assert zswap.next_victim() == 0
+    assert [zswap.next_victim() for _ in range(4)] == [first, second, third, fourth]
+
+
+def test_pages_of_a_memory_cgroup_that_goes_are_the_youngest_of_its_parent():
+    zswap, child, parent = Zswap(RAM_PAGES, nodes=2), KitMemcg(2), KitMemcg(1)
+    ours, theirs = on_nodes(zswap, child, [0, 1, 0]), on_nodes(zswap, parent, [0, 0])
+    zswap.note_disk_swapin(child, 3)
+    moved = zswap.reparent(child, parent)
+    assert moved == sum(map(zswap.length, ours))
+    assert [entry.id for entry in zswap.lrus[1, 0]] == [*theirs, ours[0], ours[2]]
+    assert [entry.id for entry in zswap.lrus[1, 1]] == [ours[1]]
+    assert (set(zswap.charges()), dict(zswap.disk_swapins)) == ({1}, {})
+    zswap.check()
+    parent.zswap_charge += child.zswap_charge  # as the tree of cgroups has it all along
+    for ze in (*ours, *theirs):
+        zswap.free(ze)
+    assert parent.zswap_charge == 0
+    assert zswap.reparent(child, parent) == 0
+    assert zswap.store(TEXT, 512, parent) > 0
+
+
 # -- invariants ------------------------------------------------------------------------------------------------------
 
 BREAKS: dict[str, Callable[[Zswap], object]] = {
@@ -432,14 +526,15 @@ class ZswapMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.zswap = Zswap(400, "lz4", max_pool_percent=10)  # full at 40 pages, so that it happens
+        self.zswap = Zswap(400, "lz4", max_pool_percent=10, nodes=2)  # full at 40 pages, so that it happens
         self.memcgs = {id: KitMemcg(id) for id in (1, 2)}
-        self.pages: dict[int, tuple[bytes, int]] = {}
-        self.order: dict[int, list[int]] = {1: [], 2: []}
+        self.pages: dict[int, tuple[bytes, tuple[int, int]]] = {}
+        self.order: dict[tuple[int, int], list[int]] = {(id, node): [] for id in (1, 2) for node in (0, 1)}
         self.referenced: set[int] = set()
 
-    @rule(page=st.sampled_from(PAGES), id=st.sampled_from([1, 2]), nr=st.integers(1, 6))
-    def store(self, page, id, nr):
+    @rule(page=st.sampled_from(PAGES), id=st.sampled_from([1, 2]), node=st.sampled_from([0, 1]), nr=st.integers(1, 6))
+    def store(self, page, id, node, nr):
+        self.zswap.node = node
         for _ in range(nr):
             before, accepts = self.zswap.pool_pages, self.zswap.pool_pages < self.zswap.max_pages
             if self.zswap.pool_reached_full:
@@ -448,8 +543,8 @@ class ZswapMachine(RuleBasedStateMachine):
             assert bool(stored) == accepts
             if stored:
                 assert stored not in self.pages
-                self.pages[stored] = page, id
-                self.order[id].append(stored)
+                self.pages[stored] = page, (id, node)
+                self.order[id, node].append(stored)
                 self.referenced.add(stored)
 
     @precondition(lambda self: self.pages)
@@ -458,8 +553,8 @@ class ZswapMachine(RuleBasedStateMachine):
         for _ in range(min(nr, len(self.pages))):
             ze = data.draw(st.sampled_from(sorted(self.pages)))
             self.zswap.free(ze)
-            _, id = self.pages.pop(ze)
-            self.order[id].remove(ze)
+            _, where = self.pages.pop(ze)
+            self.order[where].remove(ze)
             self.referenced.discard(ze)
 
     @precondition(lambda self: self.pages)
@@ -469,17 +564,49 @@ class ZswapMachine(RuleBasedStateMachine):
         self.zswap.touch(ze)
         self.referenced.add(ze)
 
-    @rule(id=st.sampled_from([1, 2]))
-    def next_victim(self, id):
-        want = 0
-        for ze in list(self.order[id]):
-            self.order[id].remove(ze)
-            self.order[id].append(ze)
+    @rule(id=st.sampled_from([1, 2]), node=st.sampled_from([0, 1]))
+    def victim_on(self, id, node):
+        order, want = self.order[id, node], 0
+        for _ in range(2 * len(order)):
+            ze = order.pop(0)
+            order.append(ze)
             if ze not in self.referenced:
                 want = ze
                 break
             self.referenced.discard(ze)
-        assert self.zswap.next_victim(self.memcgs[id]) == want
+        assert self.zswap.victim_on(self.memcgs[id], node) == want
+
+    @rule(id=st.sampled_from([1, 2]), node=st.sampled_from([0, 1]))
+    def visit(self, id, node):
+        order = self.order[id, node]
+        ze = order.pop(0) if order else None
+        if ze is not None:
+            order.append(ze)
+        want = 0 if ze in self.referenced else ze
+        self.referenced.discard(ze)
+        assert self.zswap.visit(self.memcgs[id], node) == want
+
+    @rule()
+    def next_victim(self):
+        ze = self.zswap.next_victim()
+        seen = [each for each in self.referenced if not self.zswap.entry(each).referenced]
+        self.referenced.difference_update(seen)
+        assert ze not in self.referenced
+        assert ze or len(seen) == len(self.pages)
+        for entry in self.zswap.entries():  # who lost a second chance is among the youngest, in the order of before
+            self.order[entry.memcg.id, entry.lru.node].remove(entry.id)
+            self.order[entry.memcg.id, entry.lru.node].append(entry.id)
+
+    @rule()
+    def reparent(self):
+        self.zswap.reparent(self.memcgs[2], self.memcgs[1])
+        self.memcgs[1].zswap_charge += self.memcgs[2].zswap_charge
+        self.memcgs[2].zswap_charge = 0
+        for node in (0, 1):
+            for ze in self.order[2, node]:
+                self.pages[ze] = self.pages[ze][0], (1, node)
+            self.order[1, node] += self.order[2, node]
+            self.order[2, node] = []
 
     @rule(name=st.sampled_from(["lz4", "zstd", "deflate"]))
     def change_compressor(self, name):
@@ -491,7 +618,10 @@ class ZswapMachine(RuleBasedStateMachine):
         assert {ze: self.zswap.load(ze) for ze in self.pages} == {ze: page for ze, (page, _) in self.pages.items()}
         for id, memcg in self.memcgs.items():
             assert memcg.zswap_charge == self.zswap.charges().get(id, 0)
-            assert [entry.id for entry in self.zswap.entries() if entry.memcg is memcg] == self.order[id]
+            for node in (0, 1):
+                lru = self.zswap.lrus.get((id, node), ())
+                assert [entry.id for entry in lru] == self.order[id, node]
+                assert self.zswap.count(memcg, node) == len(self.order[id, node])
         assert {entry.id for entry in self.zswap.entries() if entry.referenced} == self.referenced
 
     def teardown(self):
