@@ -359,3 +359,300 @@ def test_without_a_device_a_cgroup_that_may_not_use_zswap_is_not_swapped_out() -
         assert m.reclaim(memcg=never) == 0
         assert m.swap.used == 0
         assert contents(process, region) == pages
+
+
+# -- rounds of the worker ----------------------------------------------------------------------------------------
+
+
+@both
+def test_sixteen_rounds_in_which_nobody_has_a_candidate_end_the_worker(
+    design: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with machine(zswap={}, design=design, ram="4M") as m:
+        m.memcg("empty")
+        shut = m.memcg("shut")
+        stored(m, shut, pages=20)
+        shut.zswap_writeback = False
+        m.zswap.max_pool_percent = 0
+        visits: list[str] = []
+        shrink = m.swap.shrink_memcg
+
+        def count(memcg: Memcg) -> bool | None:
+            visits.append(memcg.path)
+            return shrink(memcg)
+
+        monkeypatch.setattr(m.swap, "shrink_memcg", count)
+        wake(m)
+        assert visits == ["/", "/empty", "/shut"] * MAX_SHRINK_RETRIES
+        assert m.zswap.stored_pages == 20
+
+
+@both
+def test_the_next_run_goes_on_where_the_last_one_stopped_also_if_that_cgroup_was_removed(
+    design: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with machine(zswap={}, design=design, ram="4M") as m:
+        groups = {name: m.memcg(name) for name in "abcd"}
+        for group in groups.values():
+            stored(m, group, pages=8)
+        visits: list[str] = []
+        shrink = m.swap.shrink_memcg
+
+        def count(memcg: Memcg) -> bool | None:
+            visits.append(memcg.name)
+            return shrink(memcg)
+
+        monkeypatch.setattr(m.swap, "shrink_memcg", count)
+        m.zswap.accept_threshold_percent, m.zswap.ram_pages = 100, 1000
+        m.zswap.max_pool_percent = 3  # 30 of 32 pages
+        wake(m)
+        assert visits == ["", "a", "b"]
+        for process in list(m.processes.values()):
+            if process.memcg is groups["b"]:
+                m.move(process, m.root_memcg)
+        m.rmdir(groups["b"])
+        visits.clear()
+        m.zswap.ram_pages = 940
+        m.zswap.max_pool_percent = 3  # 28 pages
+        wake(m)
+        assert visits == ["c", "d"]
+
+
+@both
+def test_the_worker_goes_past_an_entry_that_is_on_its_way_in(design: str) -> None:
+    with machine(zswap={}, design=design, ram="4M") as m:
+        stored(m, pages=12)
+        m.zswap.max_pool_percent = 1  # 10 pages, the threshold is 9
+        oldest = list(m.zswap.entries())[:2]
+        for entry in oldest:
+            m.swap.swapcache_prepare(entry.swpentry, 1)
+        wake(m)
+        assert m.zswap.pool_pages == 9
+        assert [m.zswap.entry(entry.id) for entry in oldest] == oldest
+        for entry in oldest:
+            m.swap.swapcache_clear(entry.swpentry, 1)
+
+
+@both
+def test_the_worker_takes_pages_that_were_not_used_again_before_those_that_were(design: str) -> None:
+    with machine(zswap={}, design=design, ram="4M") as m:
+        process, region = stored(m, pages=12)
+        entries = list(m.zswap.entries())
+        for entry in entries[3:]:
+            entry.referenced = False
+        m.zswap.max_pool_percent = 1
+        wake(m)
+        went = [i for i, kind in enumerate(types(m, process, region)) if kind == "SWAPFILE"]
+        assert went == [3, 4, 5]
+
+
+def test_the_worker_has_nothing_to_do_until_a_page_was_refused() -> None:
+    with machine(zswap={}, ram="4M") as m:
+        stored(m, pages=20)
+        m.zswap.max_pool_percent = 0
+        m._settle()
+        assert m.zswap.stored_pages == 20
+
+
+@both
+@pytest.mark.parametrize("threshold", [0, 50, 100])
+def test_nothing_is_taken_from_full_down_to_the_accept_threshold(design: str, threshold: int) -> None:
+    options = {"max_pool_percent": 2, "accept_threshold_percent": threshold}
+    with machine(zswap=options, design=design, ram="4M", swap="8M") as m:
+        m.zswap.ram_pages = 1000
+        m.zswap.max_pool_percent = 2  # 20 pages
+        process, region = stored(m, pages=30)
+        assert m.zswap.pool_limit_hit == 10
+        assert m.zswap.pool_pages <= m.zswap.accept_threshold_pages == 20 * threshold // 100
+        before = m.root_memcg.stat("zswpout")
+        extra = m.spawn("more")
+        extra.write(extra.mmap("4K").start, noise(99))
+        m.reclaim()
+        assert m.root_memcg.stat("zswpout") == before + (threshold < 100), "below the limit it takes again"
+        assert contents(process, region) == [noise(i) for i in range(30)]
+
+
+# -- more of the dynamic shrinker --------------------------------------------------------------------------------
+
+
+@both
+def test_the_dynamic_shrinker_takes_a_second_chance_first(design: str) -> None:
+    with machine(zswap={"shrinker": True}, design=design, ram="4M") as m:
+        stored(m, pages=8)
+        for entry in m.zswap.entries():
+            entry.referenced = True
+        m.swap.scan_zswap(m.root_memcg, 0, 8)
+        assert m.root_memcg.stat("zswpwb") == 0
+        m.swap.scan_zswap(m.root_memcg, 0, 3)
+        assert m.root_memcg.stat("zswpwb") == 3
+
+
+@both
+def test_disk_swap_ins_hold_the_dynamic_shrinker_back_until_they_are_used_up(design: str) -> None:
+    with machine(zswap={}, design=design, ram="4M") as m:
+        stored(m, pages=20)
+        m.zswap.shrinker_enabled = True
+        m.zswap.note_disk_swapin(m.root_memcg, 45)
+        assert [m.zswap_freeable(m.root_memcg) for _ in range(4)] == [0, 0, 15, 20]
+        m.zswap.note_disk_swapin(None, 5)
+        assert m.zswap_freeable(m.root_memcg) == 20
+
+
+def test_the_dynamic_shrinker_looks_at_each_node_and_memory_cgroup_by_itself() -> None:
+    with machine(zswap={}, ram="4M", cpus=4, nodes=2) as m:
+        group = m.memcg("group")
+        for cpu, nr in ((0, 4), (1, 2), (2, 8), (3, 1)):
+            process = m.spawn("app", memcg=group, cpu=cpu)
+            fill(process, process.mmap(nr * PAGE_SIZE))
+            m.reclaim()
+        m.zswap.shrinker_enabled = True
+        assert [m.zswap_freeable(group, node) for node in (0, 1)] == [6, 9]
+        assert m.zswap_freeable(m.root_memcg) == 0, "the root has none of its own"
+        m.zswap.disk_swapins[group.id, 1] = 4
+        assert [m.zswap_freeable(group, node) for node in (0, 1)] == [6, 5]
+
+
+def test_what_compresses_to_next_to_nothing_is_left_in_zswap() -> None:
+    with machine(zswap={"shrinker": True}, ram="4M") as m:
+        process = m.spawn("app")
+        region = process.mmap(32 * PAGE_SIZE)
+        for i in range(32):
+            process.write(region.page(i).start, text(i))
+        m.reclaim()
+        assert m.zswap.stored_pages == 32
+        assert m.root_memcg.zswap_bytes < PAGE_SIZE
+        assert m.zswap_freeable(m.root_memcg) == 0
+
+
+def test_what_a_removed_cgroup_deferred_is_its_parents() -> None:
+    with machine(zswap={}, ram="4M") as m:
+        parent = m.memcg("parent")
+        child = m.memcg("child", parent=parent)
+        process, _ = stored(m, child, pages=64)
+        m.zswap.shrinker_enabled = True
+        m._shrink_zswap(child, 4)  # 64 >> 4, twice: too few to look at
+        assert m._nr_deferred == {(child, 0): 8}
+        m.move(process, parent)
+        m.rmdir(child)
+        assert m._nr_deferred == {(parent, 0): 8}
+        assert m.zswap_freeable(parent) == 64
+
+
+@both
+def test_reclaim_of_one_cgroup_shrinks_no_others_pool(design: str) -> None:
+    with machine(zswap={}, design=design, ram="8M", swap="16M") as m:
+        mine, other = m.memcg("mine"), m.memcg("other")
+        stored(m, mine, pages=40)
+        stored(m, other, pages=40)
+        process = m.spawn("app", memcg=mine)
+        region = process.mmap("1M")
+        pages = fill(process, region)
+        m.zswap.shrinker_enabled = True
+        for entry in m.zswap.entries():
+            entry.referenced = False
+        m.reclaim(pages=200, memcg=mine)
+        assert mine.stat("zswpwb") > 0
+        assert other.stat("zswpwb") == 0
+        assert contents(process, region) == pages
+
+
+# -- limits of cgroups and of the pool, in a machine -------------------------------------------------------------
+
+
+@both
+def test_a_limit_of_zero_set_later_stops_stores_but_not_loads(design: str) -> None:
+    with machine(zswap={}, design=design) as m:
+        group = m.memcg("group")
+        process, region = stored(m, group, pages=8)
+        group.write("memory.zswap.max", "0")
+        other = process.mmap("32K")
+        others = fill(process, other, first=50)
+        m.reclaim()
+        assert (group.stat("zswpout"), group.stat("zswpwb"), m.zswap.stored_pages) == (8, 0, 8)
+        assert types(m, process, other) == ["SWAPFILE"] * 8
+        assert contents(process, region) == [noise(i) for i in range(8)]
+        assert group.stat("zswpin") == 8
+        assert contents(process, other) == others
+
+
+def test_a_cgroup_at_its_zswap_limit_with_no_slot_keeps_its_pages_in_memory() -> None:
+    with machine(zswap={}, swap=None) as m:
+        group = m.memcg("group", zswap_max="16K")
+        process, region = stored(m, group, pages=10)
+        assert m.zswap.stored_pages == 4
+        assert not m.swap.can_swap_out(group)
+        assert m.swap.can_swap_out(m.root_memcg)
+        assert (group.stat("zswpwb"), m.zswap.written_back_pages) == (0, 0)
+        assert contents(process, region) == [noise(i) for i in range(10)]
+
+
+@both
+def test_zswap_may_be_switched_off_and_on_again_at_run_time(design: str) -> None:
+    with machine(zswap={}, design=design) as m:
+        process, region = stored(m, pages=4)
+        m.zswap.enabled = False
+        other = process.mmap("16K")
+        others = fill(process, other, first=50)
+        m.reclaim()
+        assert (types(m, process, region), types(m, process, other)) == (["ZSWAP"] * 4, ["SWAPFILE"] * 4)
+        m.zswap.enabled = True
+        assert contents(process, other) == others
+        process.write(other.start, b"".join(others))
+        m.reclaim(memcg=m.root_memcg)
+        assert types(m, process, other) == ["ZSWAP"] * 4
+        assert contents(process, region) == [noise(i) for i in range(4)]
+
+
+def test_zswap_switched_off_is_no_place_to_go() -> None:
+    with machine(zswap={}, swap=None) as m:
+        assert m.swap.can_swap_out(m.root_memcg), "with zswap, pages are reclaimable without a swapfile"
+        m.zswap.enabled = False
+        assert not m.swap.can_swap_out(m.root_memcg)
+        process = m.spawn("app")
+        process.write(process.mmap("4K").start, text(1))
+        assert (m.reclaim(), m.swap.used) == (0, 0)
+
+
+@both
+def test_both_pools_count_against_the_limit_and_the_old_one_is_written_back_too(design: str) -> None:
+    with machine(zswap={"compressor": "lz4"}, design=design, ram="4M") as m:
+        process, region = stored(m, pages=30)
+        m.zswap.compressor = "zstd"
+        m.zswap.max_pool_percent = 3  # 30 pages: the old pool alone is full
+        other = process.mmap("16K")
+        others = fill(process, other, first=50)
+        m.reclaim()
+        assert m.zswap.pool_limit_hit >= 1
+        assert m.root_memcg.stat("zswpwb") > 0
+        assert m.zswap.pool_pages <= m.zswap.max_pages
+        m.writeback()
+        assert [pool.compressor for pool in m.zswap.pools] == ["zstd"], "the old one is gone"
+        assert contents(process, region) + contents(process, other) == [noise(i) for i in range(30)] + others
+
+
+@both
+def test_a_large_folio_is_taken_as_a_whole(design: str) -> None:
+    with machine(zswap={"max_pool_percent": 1}, design=design, ram="4M", swap="8M") as m:
+        process = m.spawn("app")
+        region = process.mmap(16 * PAGE_SIZE, order=4)
+        process.write(region.start, b"".join(noise(i) for i in range(16)))
+        assert m.zswap.max_pages == 10
+        m.reclaim()
+        assert (m.zswap.pool_limit_hit, m.root_memcg.stat("zswpout")) == (0, 16)
+        assert contents(process, region) == [noise(i) for i in range(16)]
+
+
+@pytest.mark.parametrize("nodes", [0, -1, 1.0, True, "2", None])
+def test_a_number_of_nodes_is_a_whole_number(nodes: object) -> None:
+    with pytest.raises(InvalidArgument, match="NUMA nodes"):
+        Machine(nodes=nodes)  # type: ignore[arg-type]
+
+
+def test_a_cpu_belongs_to_its_nodes_share() -> None:
+    with machine(zswap={}, cpus=5, nodes=2) as m:
+        nodes = []
+        for cpu in range(5):
+            process = m.spawn("app", cpu=cpu)
+            process.write(process.mmap("4K").start, b"x")
+            nodes.append(m.zswap.node)
+        assert nodes == [cpu * 2 // 5 for cpu in range(5)] == [0, 0, 0, 1, 1]
