@@ -197,5 +197,5 @@ def test_unknown_and_broken_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="not JSON"):
         load_scenario(tmp_path / "bad.json")
     (tmp_path / "deep.json").write_text("[" * 100_000)
-    with pytest.raises(InvalidArgument, match="not JSON"):
+    with pytest.raises(InvalidArgument, match="nested"):
         load_scenario(tmp_path / "deep.json")

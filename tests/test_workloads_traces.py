@@ -58,7 +58,7 @@ def test_own_npz_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"ref": None}, "no array 'ref'"),
+        ({"ref": None}, "array 'ref' must be there"),
         ({"ref": np.array([0.5])}, "row of integers"),
         ({"ref": np.array([[0, 1]], np.uint16)}, "row of integers"),
         ({"ref": np.array([0, -1], np.int16)}, "unsigned"),

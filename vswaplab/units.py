@@ -13,9 +13,11 @@ binary, as in the kernel's own ``memparse``: K is 1024 bytes.
 
 from __future__ import annotations
 
+import operator
 import re
 
 from vswaplab.errors import InvalidArgument
+from vswaplab.strict import quoted
 
 __all__ = [
     "PAGE_SHIFT",
@@ -37,7 +39,7 @@ SWAP_NR_ORDERS = 10
 ZERO_PAGE = bytes(PAGE_SIZE)
 
 _SUFFIXES = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50}
-_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)\s*([KMGTP]?)(?:I?B)?", re.IGNORECASE)
+_SIZE = re.compile(r"\s*([0-9]{1,19}(?:\.[0-9]{1,6})?)\s*([KMGTP]?)(?:I?B)?\s*", re.IGNORECASE | re.ASCII)
 _MAX_SIZE = 1 << 62
 
 
@@ -46,19 +48,22 @@ def parse_size(size: int | str, what: str = "size") -> int:
 
     Raises `InvalidArgument` (EINVAL) when it is not a size, is negative, or is beyond 4 EiB; `what` names it there.
     """
-    if isinstance(size, bool) or not isinstance(size, int | str):
-        raise InvalidArgument(f"{what} must be a number of bytes or text such as '64M', not {type(size).__name__}.")
     if isinstance(size, str):
-        match = _SIZE.fullmatch(size.strip())
+        match = _SIZE.fullmatch(size)
         if match is None:
-            raise InvalidArgument(f"{what} {size[:40]!r} is not a size; write bytes, or a number with K, M, G or T.")
+            raise InvalidArgument(f"{what} {quoted(size)} is not a size; write bytes, or a number with K, M, G or T.")
         number, suffix = match.groups()
         shift = _SUFFIXES[suffix.upper()]
         value = int(float(number) * (1 << shift)) if "." in number else int(number) << shift
     else:
-        value = int(size)
+        try:
+            value = operator.index(None if isinstance(size, bool) else size)  # type: ignore[arg-type]
+        except TypeError:
+            raise InvalidArgument(
+                f"{what} must be a number of bytes or text such as '64M', not {quoted(size)}."
+            ) from None
     if not 0 <= value <= _MAX_SIZE:
-        raise InvalidArgument(f"{what} {size!r} is out of range; give 0 to 4 EiB.")
+        raise InvalidArgument(f"{what} {quoted(size)} is out of range; give 0 to 4 EiB.")
     return value
 
 

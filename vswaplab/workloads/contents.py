@@ -7,11 +7,13 @@ page so far. So a page that was not written since goes out again with the bytes 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
 from vswaplab.entry import U64
 from vswaplab.errors import InvalidArgument
+from vswaplab.strict import quoted
 from vswaplab.units import PAGE_SIZE
 from vswaplab.workloads.corpus import MIXES, REAL_KINDS, mix_pages, real_pages
 from vswaplab.workloads.lru import LruEvents
@@ -34,11 +36,15 @@ def corpus_of(contents: Contents) -> Sequence[bytes]:
             return real_pages(contents)
         if contents in MIXES:
             return mix_pages(contents)
-        raise InvalidArgument(f"contents {contents[:40]!r} is none of: real, {', '.join((*REAL_KINDS, *MIXES))}.")
-    pages = list(contents or ())
+        raise InvalidArgument(f"contents {quoted(contents)} is none of: real, {', '.join((*REAL_KINDS, *MIXES))}.")
+    if not isinstance(contents, Sequence):
+        raise InvalidArgument(f"contents must be a name or a list of pages, not {quoted(contents)}.")
+    pages = list(contents[: _CORPUS_LIMIT + 1])
+    if not all(isinstance(page, bytes | bytearray | memoryview) for page in pages):
+        raise InvalidArgument("contents must be pages as bytes; give a list of bytes of 4,096 each.")
     if not 1 <= len(pages) <= _CORPUS_LIMIT or any(len(page) != PAGE_SIZE for page in pages):
         raise InvalidArgument(f"contents must be 1 to {_CORPUS_LIMIT} pages of {PAGE_SIZE} bytes each.")
-    return pages
+    return cast(list[bytes], pages)
 
 
 def choose_contents(trace: Trace, events: LruEvents, nr_choices: int, seed: int) -> U64:

@@ -17,7 +17,6 @@ Two sources:
 from __future__ import annotations
 
 import hashlib
-import json
 import lzma
 import os
 import struct
@@ -30,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vswaplab.errors import InvalidArgument, NotFound
+from vswaplab.strict import choice, instance, load_json, path_of, quoted, read_bounded, shown, whole_number
 from vswaplab.units import PAGE_SIZE, ZERO_PAGE
 
 __all__ = [
@@ -86,6 +86,7 @@ _BLENDS: dict[str, dict[str, int]] = {
 _MAX_REAL_PAGES = 1 << 16  # 256 MiB
 _MAX_INDEX_BYTES = 1 << 16
 _MAX_XZ_BYTES = 1 << 28
+_MAX_MADE = (1 << 32) - 1
 
 
 class _Stream:
@@ -157,13 +158,13 @@ def _heap(stream: _Stream) -> bytes:
 _MAKERS = {"same": _same, "sparse": _sparse, "text": _text, "heap": _heap}
 
 
-@lru_cache(maxsize=_CACHED_PAGES)
 def page_bytes(kind: str, p: int) -> bytes:
     """Return made page `p` of a kind: 4,096 bytes, the same on every machine; InvalidArgument for an unknown kind."""
-    if kind not in KINDS:
-        raise InvalidArgument(f"There is no page kind {str(kind)[:40]!r}; choose one of {', '.join(KINDS)}.")
-    if p < 0:
-        raise InvalidArgument(f"Page {p} of kind {kind!r} does not exist; count from 0.")
+    return _page_bytes(choice(kind, "page kind", KINDS), whole_number(p, "p", 0, _MAX_MADE))
+
+
+@lru_cache(maxsize=_CACHED_PAGES)
+def _page_bytes(kind: str, p: int) -> bytes:
     if kind == "zero":
         return ZERO_PAGE
     stream = _Stream(f"{kind}/{p}")
@@ -193,18 +194,16 @@ MIXES: Mapping[str, tuple[Page, ...]] = MappingProxyType(
 
 def mix_pages(name: str) -> list[bytes]:
     """Return the 2,048 pages of a mix in order (pages that occur twice are one object)."""
-    if name not in MIXES:
-        raise InvalidArgument(f"There is no mix {str(name)[:40]!r}; choose one of {', '.join(MIXES)}.")
-    return [page_bytes(kind, p) for kind, p in MIXES[name]]
+    return [_page_bytes(kind, p) for kind, p in MIXES[choice(name, "mix", MIXES)]]
 
 
 def data_dir() -> Path:
     """Return the folder of real input: ``$VSWAPLAB_DATA``, else the checkout's ``data/``; NotFound if there is none."""
     given = os.environ.get("VSWAPLAB_DATA")
-    folder = Path(given) if given else Path(__file__).resolve().parents[2] / "data"
+    folder = path_of(given, "A data folder") if given else Path(__file__).resolve().parents[2] / "data"
     if not folder.is_dir():
         raise NotFound(
-            f"There is no data folder at {folder}; set VSWAPLAB_DATA to the data/ folder of a checkout of vswaplab."
+            f"There is no data folder at {shown(folder)}; set VSWAPLAB_DATA to the data/ folder of a checkout."
         )
     return folder
 
@@ -214,9 +213,7 @@ def real_page_array(kind: str | None = None) -> PageArray:
     pages, index = _load_real(data_dir() / "pages")
     if kind is None:
         return pages
-    if kind not in index:
-        raise InvalidArgument(f"There are no real pages of {str(kind)[:40]!r}; choose one of {', '.join(index)}.")
-    return pages[index[kind]]
+    return pages[index[choice(kind, "kind of real page", index)]]
 
 
 def real_pages(kind: str | None = None) -> list[bytes]:
@@ -234,44 +231,44 @@ def _load_real(folder: Path) -> tuple[PageArray, dict[str, slice]]:
 
 def _read_index(path: Path) -> tuple[int, dict[str, slice]]:
     """Return the number of pages and the rows of each kind, as ``pages.json`` states them."""
+    table = load_json(_read(path, _MAX_INDEX_BYTES), str(path))
     try:
-        table = json.loads(_read_bounded(path, _MAX_INDEX_BYTES))
-        nr_pages = int(table["pages"])
-        rows = [(str(row["kind"]), int(row["first"]), int(row["pages"])) for row in table["index"]]
-        page_size = int(table["page_bytes"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        if isinstance(error, InvalidArgument):
-            raise
-        raise InvalidArgument(f"{path} is not an index of pages; restore it from the repository.") from error
-    if page_size != PAGE_SIZE or not 0 < nr_pages <= _MAX_REAL_PAGES:
-        raise InvalidArgument(f"{path} must speak of 1 to {_MAX_REAL_PAGES} pages of {PAGE_SIZE} bytes.")
-    if any(first < 0 or pages < 1 or first + pages > nr_pages for _, first, pages in rows):
-        raise InvalidArgument(f"{path} names rows beyond its {nr_pages} pages; restore it from the repository.")
-    return nr_pages, {kind: slice(first, first + pages) for kind, first, pages in rows}
+        nr_pages = whole_number(table["pages"], "pages", 1, _MAX_REAL_PAGES)
+        whole_number(table["page_bytes"], "page_bytes", PAGE_SIZE, PAGE_SIZE)
+        index: dict[str, slice] = {}
+        for row in table["index"]:
+            kind = instance(row["kind"], str, "kind")
+            first = whole_number(row["first"], "first", 0, nr_pages - 1)
+            if kind in index:
+                raise InvalidArgument(f"{quoted(kind)} has two rows; leave one out.")
+            index[kind] = slice(first, first + whole_number(row["pages"], "pages", 1, nr_pages - first))
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{shown(path)} is damaged: {error}") from None
+    except (KeyError, TypeError, IndexError) as error:
+        raise InvalidArgument(f"{shown(path)} is not an index of pages; restore it from the repository.") from error
+    return nr_pages, index
 
 
 def _read_xz(path: Path, expected: int) -> bytes:
     """Return exactly `expected` bytes out of an .xz file; no more memory is taken, whatever the file holds."""
-    packed = _read_bounded(path, _MAX_XZ_BYTES)
+    packed = _read(path, _MAX_XZ_BYTES)
     decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=1 << 28)
     try:
         raw = decompressor.decompress(packed, max_length=expected + 1)
     except lzma.LZMAError as error:
-        raise InvalidArgument(f"{path} is damaged ({error}); restore it from the repository.") from error
+        raise InvalidArgument(f"{shown(path)} is damaged ({error}); restore it from the repository.") from error
     if len(raw) <= expected and not decompressor.eof:
-        raise InvalidArgument(f"{path} is truncated: {len(raw)} of {expected} bytes; restore it from the repository.")
-    if len(raw) != expected:
-        raise InvalidArgument(f"{path} does not hold the {expected} bytes that pages.json names; restore both files.")
+        raise InvalidArgument(
+            f"{shown(path)} is truncated: {len(raw)} of {expected} bytes; restore it from the repository."
+        )
+    if len(raw) != expected or decompressor.unused_data:
+        raise InvalidArgument(f"{shown(path)} does not hold the {expected} bytes that pages.json names; restore both.")
     return raw
 
 
-def _read_bounded(path: Path, limit: int) -> bytes:
-    """Return a file's bytes, never more than `limit`."""
+def _read(path: Path, limit: int) -> bytes:
+    """Return the bytes of a file of the data folder."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(limit + 1)
-    except FileNotFoundError as error:
-        raise NotFound(f"There is no file {path}; restore the data/ folder from the repository.") from error
-    if len(raw) > limit:
-        raise InvalidArgument(f"{path} is larger than {limit} bytes; it is not the file of this name that ships.")
-    return raw
+        return read_bounded(path, limit, "data file")
+    except NotFound as error:
+        raise NotFound(f"There is no file {shown(path)}; restore the data/ folder from the repository.") from error

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vswaplab.errors import InvalidArgument
+from vswaplab.strict import choice, flag, instance, real_number, require_memory, seed_number, whole_number
+from vswaplab.workloads.corpus import MIXES
 from vswaplab.workloads.lru import MAX_PAGES, MAX_REFERENCES
 from vswaplab.workloads.traces import Trace
 
@@ -24,16 +26,24 @@ __all__ = ["fork_heavy", "phases", "scan", "sequential", "with_writes", "zipf"]
 U32 = npt.NDArray[np.uint32]
 
 
-def _check(pages: int, references: int) -> None:
-    if not 1 <= pages <= MAX_PAGES:
-        raise InvalidArgument(f"pages must be 1 to {MAX_PAGES}, not {pages}.")
-    if not 0 <= references <= MAX_REFERENCES:
-        raise InvalidArgument(f"references must be 0 to {MAX_REFERENCES}, not {references}.")
+_BYTES_A_REFERENCE = 40
+"""Memory that a reference takes while it is drawn."""
+_BYTES_A_PAGE = 32
+
+
+def _check(pages: object, references: object) -> tuple[int, int]:
+    """Return both as numbers; InvalidArgument for what is none, NoMemory for more than this machine can hold."""
+    nr_pages = whole_number(pages, "pages", 1, MAX_PAGES)
+    nr = whole_number(references, "references", 0, MAX_REFERENCES)
+    require_memory(
+        nr * _BYTES_A_REFERENCE + nr_pages * _BYTES_A_PAGE, f"A string of {nr} references to {nr_pages} pages"
+    )
+    return nr_pages, nr
 
 
 def sequential(pages: int, references: int) -> U32:
     """Return the pages in order, over and over: LRU's worst case when memory is one frame short."""
-    _check(pages, references)
+    pages, references = _check(pages, references)
     return np.resize(np.arange(pages, dtype=np.uint32), references)
 
 
@@ -43,10 +53,10 @@ def zipf(pages: int, references: int, *, alpha: float = 1.0, seed: int = 0, shuf
     Sampled by inverting the cumulative distribution over the `pages` ranks; `shuffled` scatters ranks over the indices,
     otherwise page 0 is the most frequent.
     """
-    _check(pages, references)
-    if not 0 <= alpha <= 16:
-        raise InvalidArgument(f"alpha must be 0 (all pages alike) to 16, not {alpha}.")
-    rng = np.random.default_rng(seed)
+    pages, references = _check(pages, references)
+    alpha = real_number(alpha, "alpha", 0, 16)
+    shuffled = flag(shuffled, "shuffled")
+    rng = np.random.default_rng(seed_number(seed))
     cumulative = np.cumsum(np.arange(1, pages + 1, dtype=np.float64) ** -alpha)
     # a draw lies in [0, total), so the first rank whose cumulative weight exceeds it always exists
     rank = np.searchsorted(cumulative, rng.random(references) * cumulative[-1], side="right")
@@ -61,13 +71,10 @@ def phases(pages: int, references: int, *, nr_phases: int = 4, working_set: int 
     The sets are `working_set` consecutive pages each (default: pages / nr_phases), spread evenly over all pages, and
     they overlap where there is no room; within a set every page is as likely.
     """
-    _check(pages, references)
-    width = max(1, pages // max(1, nr_phases)) if working_set is None else working_set
-    if not 1 <= nr_phases <= max(1, references):
-        raise InvalidArgument(f"nr_phases must be 1 to the number of references, not {nr_phases}.")
-    if not 1 <= width <= pages:
-        raise InvalidArgument(f"working_set must be 1 to {pages} pages, not {width}.")
-    rng = np.random.default_rng(seed)
+    pages, references = _check(pages, references)
+    nr_phases = whole_number(nr_phases, "nr_phases", 1, max(1, references))
+    width = max(1, pages // nr_phases) if working_set is None else whole_number(working_set, "working_set", 1, pages)
+    rng = np.random.default_rng(seed_number(seed))
     phase = np.arange(references, dtype=np.int64) * nr_phases // max(1, references)
     first = phase * (pages - width) // max(1, nr_phases - 1)
     ref: U32 = (first + rng.integers(0, width, references)).astype(np.uint32)
@@ -82,12 +89,10 @@ def scan(
     After every `period` hot references come `burst` pages of the cold rest, in order, resuming where the last scan
     ended: a backup or a table scan beside a server.
     """
-    _check(pages, references)
-    hot = max(1, pages // 10) if hot is None else hot
-    if not 1 <= hot < max(2, pages) or period < 1 or burst < 0:
-        raise InvalidArgument(
-            f"A scan needs 1 to {pages - 1} hot pages, a period of 1 or more and a burst of 0 or more."
-        )
+    pages, references = _check(pages, references)
+    hot = max(1, pages // 10) if hot is None else whole_number(hot, "hot", 1, max(1, pages - 1))
+    period = whole_number(period, "period", 1, MAX_REFERENCES)
+    burst = whole_number(burst, "burst", 0, MAX_REFERENCES)
     cold = np.arange(references) % (period + burst) >= period
     ref = zipf(hot, references, seed=seed)
     ref[cold] = hot + np.arange(np.count_nonzero(cold)) % max(1, pages - hot)
@@ -96,9 +101,13 @@ def scan(
 
 def with_writes(ref: U32, share: float, *, name: str = "generated", seed: int = 0) -> Trace:
     """Return the trace of a generated string in which a `share` (0 to 1) of the references write, drawn from `seed`."""
-    if not 0 <= share <= 1:
-        raise InvalidArgument(f"The share of writes must be 0 to 1, not {share}.")
-    write = np.random.default_rng(seed).random(len(ref)) < share
+    share = real_number(share, "share", 0, 1)
+    ref = np.asarray(instance(ref, np.ndarray, "ref"))
+    if ref.ndim != 1 or ref.dtype.kind != "u":
+        raise InvalidArgument("ref must be one row of unsigned integers; convert it with astype(numpy.uint32).")
+    if len(ref) > MAX_REFERENCES or (len(ref) and int(ref.max()) >= MAX_PAGES):
+        raise InvalidArgument(f"ref may have {MAX_REFERENCES} references to pages below {MAX_PAGES}.")
+    write = np.random.default_rng(seed_number(seed)).random(len(ref)) < share
     nr_pages = int(ref.max()) + 1 if len(ref) else 0
     return Trace(name, ref, write, np.arange(nr_pages, dtype=np.uint64), len(ref))
 
@@ -110,8 +119,10 @@ def fork_heavy(
 
     Swap entries are shared by all the processes until each writes: the swap counts rise to children + 1 and fall again.
     """
-    if not 0 <= children <= 256 or not 1 <= pages <= 1 << 16 or not 1 <= rounds <= 64:
-        raise InvalidArgument("fork_heavy takes 0 to 256 children, 1 to 65536 pages and 1 to 64 rounds.")
+    children = whole_number(children, "children", 0, 256)
+    pages = whole_number(pages, "pages", 1, 1 << 16)
+    rounds = whole_number(rounds, "rounds", 1, 64)
+    mix, seed = choice(mix, "mix", MIXES), seed_number(seed)
     rng = np.random.default_rng(seed)
     operations: list[dict[str, Any]] = [
         {"op": "swapon", "device": "disk", "size": pages * (children + 2) * 4096 + (1 << 20)},

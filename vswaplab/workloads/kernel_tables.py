@@ -13,15 +13,19 @@ that 6.12 takes ahead for each CPU are an explained difference, not a mechanism:
 from __future__ import annotations
 
 import csv
+import io
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 from vswaplab.backends.compressors import available
 from vswaplab.errors import InvalidArgument, NotFound
 from vswaplab.mm.machine import Machine
+from vswaplab.strict import choice, quoted, read_bounded, shown
 from vswaplab.units import PAGE_SIZE
-from vswaplab.workloads.corpus import MIX_PAGES, data_dir, mix_pages
+from vswaplab.workloads.corpus import MIX_PAGES, MIXES, data_dir, mix_pages
 from vswaplab.workloads.counters import counters
 from vswaplab.workloads.kernel_tables_cells import Comparison, exempt, lines_of
 from vswaplab.workloads.kernel_tables_named import BYTES, SWAPOUT_NAMED
@@ -31,13 +35,20 @@ __all__ = [
     "KernelRow",
     "cells",
     "compare",
+    "count_of",
     "design_of",
     "kernel_rows",
     "measure",
+    "read_table",
     "stores_incompressible",
     "table",
     "table_rows",
 ]
+
+_MAX_TABLE_BYTES = 1 << 22
+_COUNT = re.compile(r"-?[0-9]{1,18}")
+_KERNEL = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}[ -~]{0,60}")
+T = TypeVar("T")
 
 RAM = "384M"
 """Of the machines measured."""
@@ -104,32 +115,56 @@ def table_rows(name: str) -> list[dict[str, str]]:
     """
     path = data_dir() / "kernel" / name
     try:
-        with path.open(newline="", encoding="ascii") as file:
-            rows = [dict(cells) for cells in csv.DictReader(file, strict=True)]
-    except FileNotFoundError:
-        raise NotFound(f"There is no table {path}; restore the data/ folder from the repository.") from None
+        text = read_bounded(path, _MAX_TABLE_BYTES, "table").decode("ascii")
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        rows = [dict(cells) for cells in reader]
+        names = list(reader.fieldnames or ())
+    except NotFound:
+        raise NotFound(f"There is no table {shown(path)}; restore the data/ folder from the repository.") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InvalidArgument(f"{path} is damaged ({error}); restore it from the repository.") from error
+        raise InvalidArgument(
+            f"{shown(path)} is damaged (it is not a table of ASCII text); restore it from the repository."
+        ) from error
     if not rows or any(None in row or None in row.values() for row in rows):
-        raise InvalidArgument(f"{path} is damaged (a row has too few or too many cells); restore it.")
+        raise InvalidArgument(f"{shown(path)} is damaged (a row has too few or too many cells); restore it.")
+    if len(set(names)) < len(names):
+        raise InvalidArgument(f"{shown(path)} is damaged (two columns have one name); restore it.")
     return rows
+
+
+def read_table(name: str, parse: Callable[[dict[str, str]], T]) -> list[T]:
+    """Return what `parse` makes of each row of a table; errors as for `table_rows`."""
+    rows = table_rows(name)
+    try:
+        for row in rows:
+            if _KERNEL.fullmatch(row["kernel"]) is None:
+                raise InvalidArgument(f"{quoted(row['kernel'])} is the version of no kernel.")
+        return [parse(row) for row in rows]
+    except KeyError as error:
+        why = f"it has no column {quoted(error.args[0])}"
+    except InvalidArgument as error:
+        why = str(error).removesuffix(".")
+    raise InvalidArgument(f"{name} is damaged ({why}); restore it from the repository.")
+
+
+def count_of(text: str) -> int:
+    """Return the count in a cell; InvalidArgument for what is none."""
+    if _COUNT.fullmatch(text) is None:
+        raise InvalidArgument(f"{quoted(text)} is no count.")
+    return int(text)
 
 
 def kernel_rows() -> list[KernelRow]:
     """Return the rows of ``swapout_by_content.csv``; errors as for `table_rows`."""
-    try:
-        return [_row(cells) for cells in table_rows("swapout_by_content.csv")]
-    except (ValueError, KeyError) as error:
-        raise InvalidArgument(
-            f"swapout_by_content.csv is damaged ({error}); restore it from the repository."
-        ) from error
+    return read_table("swapout_by_content.csv", _row)
 
 
 def _row(cells: dict[str, str]) -> KernelRow:
     kernel, compressor, mix = (cells.pop(name) for name in ("kernel", "compressor", "mix"))
-    if int(cells.pop("pages")) != MIX_PAGES:
-        raise ValueError(f"a row has other than {MIX_PAGES} pages")
-    return KernelRow(kernel, compressor, mix, {name: int(text) for name, text in cells.items() if text})
+    if count_of(cells.pop("pages")) != MIX_PAGES:
+        raise InvalidArgument(f"A row has other than {MIX_PAGES} pages.")
+    counts = {name: count_of(text) for name, text in cells.items() if text}
+    return KernelRow(kernel, compressor, choice(mix, "mix", MIXES), counts)
 
 
 @lru_cache(maxsize=256)

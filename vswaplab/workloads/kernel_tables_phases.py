@@ -27,7 +27,7 @@ from vswaplab.mm.process import Process, Region
 from vswaplab.units import PAGE_SIZE, ZERO_PAGE
 from vswaplab.workloads.corpus import KINDS, MIX_PAGES, mix_pages, page_bytes
 from vswaplab.workloads.counters import EVENTS, counters
-from vswaplab.workloads.kernel_tables import STAND_IN, design_of, stores_incompressible, table_rows
+from vswaplab.workloads.kernel_tables import STAND_IN, count_of, design_of, read_table, stores_incompressible
 from vswaplab.workloads.kernel_tables_cells import Comparison, exempt, lines_of
 from vswaplab.workloads.kernel_tables_named import PHASES, PHASES_NAMED, SHARED_PAGES
 
@@ -66,15 +66,12 @@ class PhaseRow:
 
 def phase_rows() -> list[PhaseRow]:
     """Return the rows of ``phases.csv``; NotFound without the file, InvalidArgument if it is damaged."""
-    rows = []
-    try:
-        for cells in table_rows("phases.csv"):
-            kernel, scenario, label, phase = (cells.pop(name) for name in NAMES)
-            counts = {name: int(text) for name, text in cells.items() if text}
-            rows.append(PhaseRow(kernel, scenario, label, phase, counts))
-    except (ValueError, KeyError) as error:
-        raise InvalidArgument(f"phases.csv is damaged ({error}); restore it from the repository.") from error
-    return rows
+    return read_table("phases.csv", _phase)
+
+
+def _phase(cells: dict[str, str]) -> PhaseRow:
+    kernel, scenario, label, phase = (cells.pop(name) for name in NAMES)
+    return PhaseRow(kernel, scenario, label, phase, {name: count_of(text) for name, text in cells.items() if text})
 
 
 # -- fork --------------------------------------------------------------------------------------------------------

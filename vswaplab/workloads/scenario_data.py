@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vswaplab.errors import InvalidArgument, NotFound
+from vswaplab.strict import load_json, path_of, quoted, read_bounded
 from vswaplab.units import pages_of
 from vswaplab.workloads.corpus import KINDS, MIXES, REAL_KINDS
 
@@ -33,6 +34,7 @@ Operation = Mapping[str, Any]
 MAX_PAGES = 1 << 18
 """Pages mapped at once, over all processes: 1 GiB."""
 _MAX_BYTES = 1 << 22
+_MAX_OPERATIONS = 10_000
 _MAX_RAM_PAGES = 1 << 24
 _MAX_ACCESSES = 1 << 22
 
@@ -47,25 +49,15 @@ def scenario_names() -> list[str]:
 
 def load_scenario(name_or_path: str | Path) -> dict[str, Any]:
     """Return a checked scenario that ships, by name, or your own from a JSON file; NotFound if there is none."""
-    path = Path(name_or_path)
+    path = path_of(name_or_path, "A scenario")
     if path.suffix != ".json":
         path = _FILES / f"{path.name}.json"
         if str(name_or_path) not in scenario_names():
             raise NotFound(
-                f"There is no scenario {str(name_or_path)[:40]!r}; choose one of {', '.join(scenario_names())}, "
+                f"There is no scenario {quoted(str(name_or_path))}; choose one of {', '.join(scenario_names())}, "
                 "or give the path of a .json file."
             )
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise NotFound(f"There is no scenario file {path}.") from None
-    if len(raw) > _MAX_BYTES:
-        raise InvalidArgument(f"{path} is larger than {_MAX_BYTES} bytes; a scenario is not.")
-    try:
-        scenario = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgument(f"{path} is not JSON: {error}.") from error
+    scenario = load_json(read_bounded(path, _MAX_BYTES, "scenario file"), str(path))
     check_scenario(scenario)
     return dict(scenario)
 
@@ -93,6 +85,9 @@ def check_scenario(scenario: Any) -> None:
     """
     from jsonschema.exceptions import best_match
 
+    operations = scenario.get("operations") if isinstance(scenario, dict) else None
+    if isinstance(operations, list) and len(operations) > _MAX_OPERATIONS:  # to look at each takes a while
+        raise InvalidArgument(f"Scenario, at operations: there are more than {_MAX_OPERATIONS}; cut it into parts.")
     error = best_match(_validator().iter_errors(scenario))
     if error is not None:
         message = error.message if len(error.message) <= 160 else f"{error.message[:160]}…"

@@ -14,8 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vswaplab.errors import InvalidArgument
-from vswaplab.workloads.kernel_tables import design_of, table_rows
+from vswaplab.workloads.kernel_tables import count_of, design_of, read_table
 from vswaplab.workloads.kernel_tables_cells import lines_of
 from vswaplab.workloads.swapoff import STATES, Fit, fit, measure_swapoff
 
@@ -63,22 +62,20 @@ class KernelSwapoff:
 
 def kernel_swapoffs() -> list[KernelSwapoff]:
     """Return the rows of ``swapoff.csv``; NotFound without the file, InvalidArgument if it is damaged."""
-    try:
-        return [
-            KernelSwapoff(
-                kernel=row["kernel"],
-                swapped_pages=int(row["target_swapped_pages"]),
-                strangers=int(row["strangers"]),
-                ptes_each=int(row["stranger_PTEs_each"]),
-                where=row["where_or_mix"],
-                state=row["stranger_state"],
-                instructions=int(row["ns"]),
-                pages_read=sum(int(row[name]) for name in ("d_zswpin", "d_swpin_zero", "d_pswpin")),
-            )
-            for row in table_rows("swapoff.csv")
-        ]
-    except (ValueError, KeyError) as error:
-        raise InvalidArgument(f"swapoff.csv is damaged ({error}); restore it from the repository.") from error
+    return read_table("swapoff.csv", _swapoff)
+
+
+def _swapoff(row: dict[str, str]) -> KernelSwapoff:
+    return KernelSwapoff(
+        kernel=row["kernel"],
+        swapped_pages=count_of(row["target_swapped_pages"]),
+        strangers=count_of(row["strangers"]),
+        ptes_each=count_of(row["stranger_PTEs_each"]),
+        where=row["where_or_mix"],
+        state=row["stranger_state"],
+        instructions=count_of(row["ns"]),
+        pages_read=sum(count_of(row[name]) for name in ("d_zswpin", "d_swpin_zero", "d_pswpin")),
+    )
 
 
 def kernel_fits() -> dict[str, dict[str, Fit]]:

@@ -12,18 +12,22 @@ Trace('sqlite', references=46293, pages=559, writes=47.2 %)
 from __future__ import annotations
 
 import io
+import re
+import tokenize
+import warnings
 import zipfile
 import zlib
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from vswaplab.errors import InvalidArgument, NotFound
+from vswaplab.strict import open_bounded, path_of, quoted, require_memory, shown, whole_number
 from vswaplab.workloads.corpus import data_dir
 from vswaplab.workloads.lru import MAX_PAGES, MAX_REFERENCES
 
@@ -35,6 +39,20 @@ MAX_TRACE_BYTES = 1 << 30
 _SUFFIX = ".trace.npz"
 _LONGEST_LINE = 64
 _MAX_TEXT_BYTES = 1 << 26
+_MAX_DIRECTORY_BYTES = 1 << 14
+"""More than the table of contents of a zip of four arrays ever takes."""
+_MAX_RATIO = 100
+_LARGE = 1 << 24
+"""An array larger than this that packs better than `_MAX_RATIO` to 1 is taken for a bomb."""
+_BYTES_A_REFERENCE = 40
+"""Memory that a reference takes while a trace is made of page numbers: they are sorted, with their places."""
+_END_OF_ZIP = b"PK\x05\x06"
+_PAGE = re.compile(rb"(0[xX][0-9a-fA-F]{1,16}|0|[1-9][0-9]{0,19})")
+_HEADER_ERRORS = (
+    *(ValueError, KeyError, TypeError, OverflowError, UserWarning, DeprecationWarning),
+    # what Python's own parser makes of nonsense
+    *(SyntaxError, tokenize.TokenError, RecursionError, MemoryError),
+)
 _MEMBERS = {"ref": "u", "write": "u", "page": "u", "accesses": "iu"}
 
 
@@ -75,17 +93,16 @@ class Trace:
     @classmethod
     def from_pages(cls, name: str, pages: npt.ArrayLike, write: npt.ArrayLike | None = None) -> Trace:
         """Return the trace of a sequence of page numbers of any size; without `write`, nothing writes."""
-        numbers = np.asarray(pages)
-        if numbers.ndim != 1 or (numbers.dtype.kind not in "ui" and len(numbers)):
-            raise InvalidArgument(f"Trace {name!r} must be one row of page numbers (integers).")
+        numbers = _numbers(name, pages)
         if len(numbers) > MAX_REFERENCES:
-            raise InvalidArgument(f"Trace {name!r} has more than {MAX_REFERENCES} references; cut it into parts.")
+            raise InvalidArgument(f"Trace {quoted(name)} has more than {MAX_REFERENCES} references; cut it into parts.")
         if len(numbers) and int(numbers.min()) < 0:
-            raise InvalidArgument(f"Trace {name!r} holds a negative page number; page numbers count from 0.")
+            raise InvalidArgument(f"Trace {quoted(name)} holds a negative page number; page numbers count from 0.")
+        flags = np.zeros(len(numbers), bool) if write is None else _flags(name, write)
+        require_memory(len(numbers) * _BYTES_A_REFERENCE, f"A trace of {len(numbers)} references")
         page, ref = np.unique(numbers.astype(np.uint64), return_inverse=True)
         if len(page) > MAX_PAGES:
-            raise InvalidArgument(f"Trace {name!r} has more than {MAX_PAGES} distinct pages; cut it into parts.")
-        flags = np.zeros(len(ref), bool) if write is None else np.asarray(write, bool)
+            raise InvalidArgument(f"Trace {quoted(name)} has more than {MAX_PAGES} distinct pages; cut it into parts.")
         return cls(name, ref.astype(np.uint32), flags, page, len(ref))
 
 
@@ -99,63 +116,104 @@ def load_trace(name_or_path: str | Path) -> Trace:
 
     Raises NotFound when there is no such trace, InvalidArgument when the file is not one; never runs pickled code.
     """
+    path = path_of(name_or_path, "A trace")
     text = str(name_or_path)
-    path = Path(name_or_path)
     if path.suffix == "" and "/" not in text:
+        names = trace_names()
+        if text not in names:
+            raise NotFound(f"There is no trace {quoted(text)}; choose one of {', '.join(names)}, or give a path.")
         path = data_dir() / "traces" / f"{text}{_SUFFIX}"
-        if not path.is_file():
-            raise NotFound(
-                f"There is no trace {text[:40]!r}; choose one of {', '.join(trace_names())}, or give a path."
-            )
-    if not path.is_file():
-        raise NotFound(f"There is no trace file {path}.")
-    if path.stat().st_size > MAX_TRACE_BYTES:
-        raise InvalidArgument(f"{path} is larger than {MAX_TRACE_BYTES} bytes; cut it into parts.")
-    name = path.name.removesuffix(".npz").removesuffix(".trace")
-    if path.suffix == ".npz":
-        return _from_npz(name, path)
-    if path.suffix == ".npy":
-        pages = _array(path.read_bytes(), path.name)
-        return Trace.from_pages(path.stem, pages)
-    return _from_text(path.stem, path)
+    if path.suffix in (".npz", ".npy"):
+        with open_bounded(path, MAX_TRACE_BYTES, "trace file") as file:
+            if path.suffix == ".npy":
+                return Trace.from_pages(path.stem, _array(file.read(MAX_TRACE_BYTES + 1), shown(path)))
+            return _from_npz(path.name.removesuffix(".npz").removesuffix(".trace"), path, file)
+    with open_bounded(path, _MAX_TEXT_BYTES, "trace in text") as file:
+        return _from_text(path.stem, path, file)
 
 
-def _from_npz(name: str, path: Path) -> Trace:
+def _numbers(name: str, pages: npt.ArrayLike) -> npt.NDArray[np.integer[Any]]:
+    """Return page numbers as an array; InvalidArgument unless they are one row of integers."""
+    try:
+        numbers = np.asarray(pages)
+    except (TypeError, ValueError, OverflowError):  # lists of unequal length, among others
+        numbers = np.empty((0, 0))
+    if numbers.ndim != 1 or (numbers.dtype.kind not in "ui" and len(numbers)):
+        raise InvalidArgument(f"Trace {quoted(name)} must be one row of page numbers (integers, 0 to 2**64 - 1).")
+    return numbers
+
+
+def _flags(name: str, write: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Return write flags as an array; InvalidArgument unless they are one row of True and False, or of 1 and 0."""
+    try:
+        flags = np.asarray(write)
+    except (TypeError, ValueError, OverflowError):
+        flags = np.empty((0, 0))
+    if flags.ndim != 1 or (len(flags) and (flags.dtype.kind not in "bui" or not np.isin(flags, (0, 1)).all())):
+        raise InvalidArgument(f"The write flags of trace {quoted(name)} must be one row of True and False.")
+    return flags.astype(bool)
+
+
+def _from_npz(name: str, path: Path, file: BinaryIO) -> Trace:
     """Read the shipped format; sizes are checked before any member is unpacked."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        _check_directory(path, file)
+        with zipfile.ZipFile(file) as archive:
             arrays = dict(_members(archive, path))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        if isinstance(error, InvalidArgument):
-            raise
-        raise InvalidArgument(f"{path} is damaged or is not a trace ({error}); restore it.") from error
+    except InvalidArgument:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise InvalidArgument(f"{shown(path)} is damaged, or is not a zip of arrays; restore it.") from error
     ref, packed, page = arrays["ref"], arrays["write"], arrays["page"]
     if packed.dtype != np.uint8 or len(packed) != -(-len(ref) // 8):
-        raise InvalidArgument(f"{path}: write must hold one packed bit for each of the {len(ref)} references.")
+        raise InvalidArgument(f"{shown(path)}: write must hold one packed bit for each of the {len(ref)} references.")
     if arrays["accesses"].size != 1 or len(page) > MAX_PAGES:
-        raise InvalidArgument(f"{path}: accesses must be one number, and page at most {MAX_PAGES} of them.")
+        raise InvalidArgument(f"{shown(path)}: accesses must be one number, and page at most {MAX_PAGES} of them.")
     if len(ref) and int(ref.max()) >= len(page):
-        raise InvalidArgument(f"{path}: ref points beyond the {len(page)} pages listed.")
+        raise InvalidArgument(f"{shown(path)}: ref points beyond the {len(page)} pages listed.")
+    accesses = whole_number(arrays["accesses"].reshape(())[()], f"{shown(path)}: accesses", 0)
     write = np.unpackbits(packed, count=len(ref)).astype(bool)
     ref = ref if ref.dtype == np.uint16 else ref.astype(np.uint32)
-    return Trace(name, ref, write, page.astype(np.uint64), int(arrays["accesses"].reshape(())))
+    return Trace(name, ref, write, page.astype(np.uint64), accesses)
+
+
+def _check_directory(path: Path, file: BinaryIO) -> None:
+    """Refuse a zip whose table of contents is larger than four arrays need, before it is read into objects."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - (1 << 16) - 64))
+    tail = file.read((1 << 16) + 64)
+    file.seek(0)
+    end = len(tail) - 22
+    at = end if tail[end : end + 4] == _END_OF_ZIP and tail.endswith(b"\0\0") else tail.rfind(_END_OF_ZIP)
+    if at < 0 or at + 22 > len(tail):
+        raise InvalidArgument(f"{shown(path)} is not a zip of arrays; save it with numpy.savez.")
+    directory = int.from_bytes(tail[at + 12 : at + 16], "little")
+    if directory > _MAX_DIRECTORY_BYTES or tail[max(0, at - 20) : at].startswith(b"PK\x06\x07"):
+        raise InvalidArgument(f"{shown(path)} lists more than the four arrays of a trace; it is not one.")
 
 
 def _members(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     """Yield the four arrays of an .npz, each unpacked only if its stated size is within bounds."""
+    names = archive.namelist()
     for member, kinds in _MEMBERS.items():
-        try:
-            info = archive.getinfo(f"{member}.npy")
-        except KeyError:
-            raise InvalidArgument(f"{path} has no array {member!r}; it is not a trace.") from None
-        if info.file_size > MAX_TRACE_BYTES:
+        what = f"{shown(path)}: array {member!r}"
+        if names.count(f"{member}.npy") != 1:
+            raise InvalidArgument(f"{what} must be there, once; this is not a trace.")
+        info = archive.getinfo(f"{member}.npy")
+        ratio = info.file_size / max(1, info.compress_size)
+        if info.file_size > MAX_TRACE_BYTES or (info.file_size > _LARGE and ratio > _MAX_RATIO):
             raise InvalidArgument(
-                f"{path}: array {member!r} would unpack to {info.file_size} bytes; that is too large."
+                f"{what} would unpack from {info.compress_size} to {info.file_size} bytes; that is too large."
             )
+        # the array, its flags unpacked, its references as 32 bits
+        require_memory(8 * info.file_size, what)
         with archive.open(info) as file:
-            numbers = _array(file.read(info.file_size), f"{path}: array {member!r}")
+            raw = file.read(info.file_size)
+        if len(raw) != info.file_size:
+            raise InvalidArgument(f"{what} is truncated: {len(raw)} of {info.file_size} bytes; restore it.")
+        numbers = _array(raw, what)
         if numbers.dtype.kind not in kinds:
-            raise InvalidArgument(f"{path}: array {member!r} must be unsigned integers, not {numbers.dtype}.")
+            raise InvalidArgument(f"{what} must be unsigned integers, not {numbers.dtype}.")
         yield member, numbers
 
 
@@ -167,37 +225,33 @@ def _array(raw: bytes, what: str) -> npt.NDArray[Any]:
         read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[
             version
         ]
-        shape, _, dtype = read_header(file)
-    except (ValueError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a header that needs mending is none
+            shape, _, dtype = read_header(file)
+    except _HEADER_ERRORS as error:
         raise InvalidArgument(f"{what} is not a NumPy array file; save it with numpy.save.") from error
     if dtype.kind not in "iu" or len(shape) > 1:
-        raise InvalidArgument(f"{what} must be one row of integers, not {dtype} of shape {shape}.")
+        found = quoted(str(dtype)) if dtype.kind in "iufcbSUO" else "records"
+        raise InvalidArgument(f"{what} must be one row of integers, not {found} in {len(shape)} dimensions.")
     count = shape[0] if shape else 1
-    if count * dtype.itemsize != len(raw) - file.tell():
-        raise InvalidArgument(f"{what} is truncated or padded: its header states {count} numbers of {dtype}.")
+    if count < 0 or count * dtype.itemsize != len(raw) - file.tell():
+        raise InvalidArgument(f"{what} is truncated or padded: its header states {quoted(count)} numbers of {dtype}.")
     return np.frombuffer(raw, dtype, count, file.tell())
 
 
-def _from_text(name: str, path: Path) -> Trace:
+def _from_text(name: str, path: Path, file: BinaryIO) -> Trace:
     """Read one page number a line, with ``,w`` where it writes; blank lines and lines from # on are skipped."""
-    if path.stat().st_size > _MAX_TEXT_BYTES:
-        raise InvalidArgument(f"{path} is larger than {_MAX_TEXT_BYTES} bytes; save the page numbers as .npy instead.")
     pages, writes = array("Q"), bytearray()
-    with path.open("rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE + 1), b""), 1):
-            words = line.split(b"#")[0].replace(b",", b" ").split()
-            if not words and len(line) <= _LONGEST_LINE:
-                continue
-            try:
-                if len(line) > _LONGEST_LINE or len(words) > 2 or words[1:] not in ([], [b"r"], [b"w"]):
-                    raise ValueError
-                page = int(words[0].decode("ascii"), 0)
-                if not 0 <= page < 1 << 64:
-                    raise ValueError
-            except (ValueError, UnicodeDecodeError):
-                raise InvalidArgument(
-                    f"{path}, line {number}, is not a page number with an optional ,r or ,w after it."
-                ) from None
-            pages.append(page)
-            writes.append(words[1:] == [b"w"])
+    for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE + 1), b""), 1):
+        words = line.split(b"#")[0].replace(b",", b" ").split()
+        if not words and len(line) <= _LONGEST_LINE:
+            continue
+        good = len(line) <= _LONGEST_LINE and words[1:] in ([], [b"r"], [b"w"]) and _PAGE.fullmatch(words[0])
+        page = int(words[0], 0) if good else 1 << 64
+        if page >= 1 << 64:
+            raise InvalidArgument(
+                f"{shown(path)}, line {number}, is not a page number with an optional ,r or ,w after it."
+            )
+        pages.append(page)
+        writes.append(words[1:] == [b"w"])
     return Trace.from_pages(name, np.array(pages, np.uint64), np.frombuffer(bytes(writes), bool))
