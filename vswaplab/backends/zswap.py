@@ -243,7 +243,7 @@ class Zswap(ZswapAges):
         entry.handle = handle
         entry.pool = pool
         lru = self._last_lru
-        if lru is None or lru.memcg is not memcg or lru.node != self.node:
+        if lru is None or lru.memcg is not memcg:
             lru = self._lru_of(memcg)
         head = lru.head
         last = head.prev

@@ -125,18 +125,31 @@ class ZswapLru:
 class ZswapAges:
     """The lists of all memory cgroups, and whose turn it is."""
 
+    # So that `Zswap` has at most 30 attributes besides, which Python finds at once: store and load are slower with more.
+    __slots__ = ("_last_lru", "_node", "_turn", "disk_swapins", "lrus", "nodes")
+
     def __init__(self, nodes: int = 1) -> None:
         self.nodes = nodes
         """NUMA nodes."""
-        self.node = 0
-        """The node on which the next pages are stored: that of the CPU at work."""
+        self._node = 0
         self.lrus: dict[LruKey, ZswapLru] = {}
         """By memory cgroup id and node, none of them empty."""
         self.disk_swapins: Counter[LruKey] = Counter()
         """Pages read from a device since the dynamic shrinker counted last: signs that zswap is too small already."""
         self._last_lru: ZswapLru | None = None
+        """The list of the last page stored, if it was on the current node."""
         self._turn: LruKey = (0, 0)
         """The list that gave the last victim."""
+
+    @property
+    def node(self) -> int:
+        """The node on which the next pages are stored: that of the CPU at work."""
+        return self._node
+
+    @node.setter
+    def node(self, node: int) -> None:
+        if node != self._node:
+            self._node, self._last_lru = node, None
 
     def entries(self) -> Iterator[ZswapEntry]:
         """Yield all entries, list by list, each from the oldest."""
@@ -202,9 +215,9 @@ class ZswapAges:
 
     def _lru_of(self, memcg: MemcgLike) -> ZswapLru:
         """Return the list of a memory cgroup on the current node, made if it has none."""
-        key = memcg.id, self.node
+        key = memcg.id, self._node
         lru = self.lrus.get(key)
         if lru is None:
-            lru = self.lrus[key] = ZswapLru(memcg, self.node)
+            lru = self.lrus[key] = ZswapLru(memcg, self._node)
         self._last_lru = lru
         return lru
