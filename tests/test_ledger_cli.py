@@ -140,22 +140,25 @@ def test_text_of_a_proposal_says_what_its_terms_cover(capsys: pytest.CaptureFixt
     [
         (["--size", "banana"], "size 'banana' is not a size; write bytes, or a number with K, M, G or T."),
         (["--size", "0"], "A swapfile needs at least one slot; give a size of 4K or more."),
-        (["--usage", "101"], "Usage 101 is out of range; give percent from 0 to 100."),
-        (["--usage", "nan"], "Usage nan is out of range; give percent from 0 to 100."),
-        (["--usage", "some"], "Usage 'some' is not a number; give percent from 0 to 100."),
-        (["--backend", "tape"], "There is no backend 'tape'; choose from: zswap, disk."),
+        (["--usage", "101"], "usage must be a number of 0 to 100, not 101."),
+        (["--usage", "nan"], "Usage 'nan' is no percentage; give a number of 0 to 100."),
+        (["--usage", "some"], "Usage 'some' is no percentage; give a number of 0 to 100."),
+        (["--backend", "tape"], "There is no backend 'tape'; choose one of zswap, disk."),
         (["--mode", "weird"], "There is no mode 'weird'; choose posted or allocated."),
-        (["--layout", "heap"], "There is no layout 'heap'; choose one of: dense, sparse, random."),
+        (["--layout", "heap"], "There is no layout 'heap'; choose one of dense, sparse, random."),
         (
             ["--design", "ghost-plain", "--backend", "zswap"],
             "ghost-plain has no figures for zswap; ask for the other backend.",
         ),
         (
             ["--design", "foo"],
-            "There is no design 'foo'; choose from: legacy, virtual, rfc1, rfc2, v3, v6, p2, p3, p4-promised, "
+            "There is no design 'foo'; choose one of legacy, virtual, rfc1, rfc2, v3, v6, p2, p3, p4-promised, "
             "p4-posted, ghost, ghost-plain, ste, all.",
         ),
-        (["--size", "1M", "--layout", "random", "--seed", "-1"], "Seed -1 is negative; give 0 or more."),
+        (
+            ["--size", "1M", "--layout", "random", "--seed", "-1"],
+            "seed must be a whole number of 0 to 4294967295, not -1.",
+        ),
     ],
 )
 def test_what_can_not_be_meant_is_one_sentence(

@@ -15,10 +15,12 @@ from collections.abc import Sequence
 import vswaplab
 from vswaplab import bench, demo, export
 from vswaplab.observe import ledger_cli
+from vswaplab.strict import shown
 from vswaplab.workloads import cli as workloads
 
 __all__ = ["build_parser", "main"]
 
+_MAX_SENTENCE = 600
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
@@ -46,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_BROKEN_PIPE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except MemoryError:
+        print(f"vswaplab {args.command}: There is not enough memory for this; ask for less.", file=sys.stderr)
+        return EXIT_ERROR
     except (OSError, ValueError) as error:
         print(f"vswaplab {args.command}: {_sentence(error)}", file=sys.stderr)
         return EXIT_ERROR
@@ -55,8 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _sentence(error: OSError | ValueError) -> str:
     """Say on one line what went wrong, without a traceback."""
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}."
-    return " ".join(str(error).split())
+        return f"{shown(error.filename)}: {error.strerror}."
+    text = " ".join(str(error).split())
+    return text if len(text) <= _MAX_SENTENCE else f"{text[:_MAX_SENTENCE]}…"
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vswaplab.errors import InvariantError
+from vswaplab.strict import integer, path_of, seed_number
 from vswaplab.units import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def story(folder: Path, seed: int = 0, design: str = "virtual") -> list[Step]:
     from vswaplab.mm.machine import Machine
     from vswaplab.workloads.corpus import real_page_array
 
+    folder, seed = path_of(folder, "A folder"), seed_number(seed)
     pages = real_page_array()
     pages = pages[:: len(pages) // NR_PAGES][:NR_PAGES]
     with Machine(ram="16M", design=design, seed=seed) as machine:
@@ -101,7 +103,7 @@ def _demo(args: argparse.Namespace) -> int:
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``vswaplab demo`` to the command line."""
     parser = commands.add_parser("demo", help="tell how 256 real pages go out and come back")
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--seed", type=integer, default=0, help="default: %(default)s")
     parser.add_argument("--design", default="virtual", choices=("legacy", "virtual"), help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_demo)

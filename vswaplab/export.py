@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vswaplab.errors import InvalidArgument, NotFound
+from vswaplab.strict import load_json, path_of, quoted, read_bounded, shown
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["CONTROLS_NOTE", "add_commands", "execute", "export_notebooks", "find_notebooks", "to_html"]
 
 CONTROLS_NOTE = "The controls of this part need a running kernel: start the lab with make lab."
+_MAX_NOTEBOOK_BYTES = 1 << 26
 CELL_TIMEOUT = 600
 """Seconds a cell may take."""
 
@@ -64,20 +66,20 @@ _INDEX = """<!DOCTYPE html>
 
 def find_notebooks(folder: Path, only: str | None = None) -> list[Path]:
     """Return the notebooks in `folder` by name, or those whose name begins with `only`; NotFound if there are none."""
+    folder = path_of(folder, "A folder")
     found = sorted(path for path in folder.glob("*.ipynb") if path.name.startswith(only or ""))
     if not found:
-        which = f"notebook whose name begins with {only!r}" if only else "notebook"
-        raise NotFound(f"There is no {which} in {folder}; name the folder with --notebooks.")
+        which = f"notebook whose name begins with {quoted(only)}" if only else "notebook"
+        raise NotFound(f"There is no {which} in {shown(folder)}; name the folder with --notebooks.")
     return found
 
 
 def execute(path: Path) -> NotebookNode:
     """Return the notebook at `path`, executed in its own folder; InvalidArgument naming the cell that failed."""
-    import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-    notebook = nbformat.read(path, as_version=4)
+    notebook = _read(path)
     client = NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT,
@@ -94,6 +96,20 @@ def execute(path: Path) -> NotebookNode:
         raise InvalidArgument(f"{path.name} does not run to its end: {what}") from None
     except (CellTimeoutError, DeadKernelError) as error:
         raise InvalidArgument(f"{path.name} does not run to its end: {str(error).splitlines()[0]}") from None
+    return notebook
+
+
+def _read(path: Path) -> NotebookNode:
+    """Return the notebook in a file; InvalidArgument if it is none."""
+    import nbformat
+
+    text = read_bounded(path, _MAX_NOTEBOOK_BYTES, "notebook")
+    load_json(text, str(path))  # says where it is no JSON
+    try:
+        notebook = nbformat.reads(text.decode(), as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:  # the library raises whatever comes up in it
+        raise InvalidArgument(f"{shown(path)} is no notebook of Jupyter; save it from JupyterLab again.") from error
     return notebook
 
 
@@ -117,6 +133,7 @@ def to_html(notebook: NotebookNode, title: str) -> str:
 
 def export_notebooks(notebooks: Sequence[Path], out: Path) -> list[Path]:
     """Execute each notebook, write ``<name>.html`` into `out` and an ``index.html`` beside them; return all written."""
+    out = path_of(out, "A folder")
     out.mkdir(parents=True, exist_ok=True)
     written, items = [], []
     for path in notebooks:

@@ -26,7 +26,6 @@ import operator
 import os
 import re
 import stat
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
@@ -35,10 +34,10 @@ from vswaplab.errors import InvalidArgument, NoMemory, NotFound, NotPermitted, S
 __all__ = [
     "MAX_JSON_DEPTH",
     "MAX_SEED",
-    "argument",
     "choice",
     "flag",
     "instance",
+    "integer",
     "load_json",
     "open_bounded",
     "path_of",
@@ -138,15 +137,11 @@ def instance(value: object, kind: type[T], what: str) -> T:
     return value
 
 
-def argument(low: int, high: int) -> Callable[[str], int]:
-    """Return what argparse calls to read a whole number of `low` to `high` from the command line."""
-
-    def parse(text: str) -> int:
-        if _WHOLE.fullmatch(text) is None or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"give a whole number of {low} to {high}, not {quoted(text)}.")
-        return int(text)
-
-    return parse
+def integer(text: str) -> int:
+    """Read a whole number of the command line, for argparse; its bounds are for whoever uses it."""
+    if _WHOLE.fullmatch(text) is None:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no whole number; give one, in digits.")
+    return int(text)
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------

@@ -32,7 +32,8 @@ from typing import Any, Protocol
 import cramjam
 import zstandard
 
-from vswaplab.errors import DeviceIOError, InvalidArgument, NotFound
+from vswaplab.errors import DeviceIOError, NotFound
+from vswaplab.strict import choice
 from vswaplab.units import PAGE_SIZE
 
 __all__ = ["COMPRESSORS", "Compressor", "available", "get_compressor"]
@@ -187,9 +188,7 @@ def available() -> list[str]:
 
 def get_compressor(name: str) -> Compressor:
     """Return a new compressor; InvalidArgument for an unknown name, NotFound when its library is not installed."""
-    if name not in _MAKERS:
-        raise InvalidArgument(f"There is no compressor {str(name)[:40]!r}; choose one of {', '.join(COMPRESSORS)}.")
-    return _MAKERS[name](name)
+    return _MAKERS[choice(name, "compressor", COMPRESSORS)](name)
 
 
 def _has_lzo() -> bool:

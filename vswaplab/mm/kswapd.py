@@ -30,6 +30,7 @@ from vswaplab.events import Recorder
 from vswaplab.mm.memcg import Memcg, MemcgTable
 from vswaplab.mm.reclaim import DIRECT, KSWAPD, SWAP_CLUSTER_MAX, Reclaim
 from vswaplab.protocols import SwapSpace
+from vswaplab.strict import quoted
 from vswaplab.units import PAGE_SHIFT, format_size, pages_of
 
 __all__ = ["MAX_IDLE_ROUNDS", "MAX_RECLAIM_RETRIES", "WATERMARK_SCALE_FACTOR", "Kswapd", "Watermarks"]
@@ -71,7 +72,7 @@ class Watermarks:
         marks = cls(pages, pages + gap, pages + 2 * gap)
         if 2 * marks.high > ram_pages:
             raise InvalidArgument(
-                f"min_free {min_free!r} makes kswapd keep {format_size(marks.high << PAGE_SHIFT)} of "
+                f"min_free {quoted(min_free)} makes kswapd keep {format_size(marks.high << PAGE_SHIFT)} of "
                 f"{format_size(ram_pages << PAGE_SHIFT)} free; give more ram, or a min_free that leaves half of it."
             )
         return marks

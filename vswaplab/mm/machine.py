@@ -39,10 +39,11 @@ from vswaplab.observe.procfs import debugfs, procfs
 from vswaplab.observe.snapshot import Snapshot, take_snapshot
 from vswaplab.observe.tracepoints import Trace
 from vswaplab.protocols import SwapSpace
+from vswaplab.strict import choice, flag, instance, quoted, seed_number, whole_number
 from vswaplab.units import PAGE_SIZE, format_size, pages_of
 from vswaplab.virtual.space import VirtualSwap
 
-__all__ = ["DESIGNS", "MIN_RAM_PAGES", "ZSWAP_DEFAULTS", "Machine"]
+__all__ = ["DESIGNS", "MAX_CPUS", "MAX_PAGES", "MIN_RAM_PAGES", "ZSWAP_DEFAULTS", "Machine", "check_zswap"]
 
 DESIGNS: dict[str, Callable[..., SwapSpace]] = {"virtual": VirtualSwap, "legacy": LegacySwap}
 """Designs of swap by name: called with devices, zswap, memcgs, cpus and recorder."""
@@ -58,6 +59,29 @@ ZSWAP_DEFAULTS: Mapping[str, Any] = {
 
 MIN_RAM_PAGES = 4
 """Less can't hold a page, its copy and a compressed one."""
+MAX_CPUS = 1024
+MAX_PAGES = 1 << 52
+"""More than any address space or device has: the bound of counts of pages."""
+MAX_RECORDS = 1 << 30
+
+
+def check_zswap(zswap: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return parameters for zswap; InvalidArgument for one it does not have, or a flag that is none."""
+    if not isinstance(zswap, Mapping):
+        raise InvalidArgument(f"zswap must be a dict of parameters, or None, not {quoted(zswap)}.")
+    unknown = {quoted(name) for name in zswap if name not in ZSWAP_DEFAULTS}
+    if unknown:
+        raise InvalidArgument(f"zswap has no parameter {min(unknown)}; it has {', '.join(ZSWAP_DEFAULTS)}.")
+    for name in ("shrinker", "store_incompressible"):
+        flag(zswap.get(name, False), name)
+    return zswap
+
+
+def _trace(trace: int | bool, design: str) -> Trace | None:
+    """Return the trace that a machine keeps, if it does; its memory is taken as records come."""
+    if isinstance(trace, bool) or trace == 0:
+        return Trace(design=design) if trace is True else None
+    return Trace(whole_number(trace, "trace", 2, MAX_RECORDS), design)
 
 
 class Machine(SwapSyscalls):
@@ -87,22 +111,20 @@ class Machine(SwapSyscalls):
         verify: bool = False,
         nodes: int = 1,
     ) -> None:
-        make = DESIGNS.get(design)
-        if make is None:
-            raise InvalidArgument(f"There is no design {design!r}; choose one of {', '.join(DESIGNS)}.")
+        make = DESIGNS[choice(design, "design", DESIGNS)]
+        cpus = whole_number(cpus, "cpus", 1, MAX_CPUS)
+        seed = seed_number(seed)
+        privileged, verify = flag(privileged, "privileged"), flag(verify, "verify")
+        page_cluster = whole_number(page_cluster, "page_cluster", 0, 9)
         ram_pages = pages_of(ram, "ram")
         if ram_pages < MIN_RAM_PAGES:
             raise InvalidArgument(f"A machine needs at least {format_size(MIN_RAM_PAGES * PAGE_SIZE)} of ram.")
-        if not 0 <= page_cluster <= 9:
-            raise InvalidArgument(f"page_cluster {page_cluster} is out of range; give 0 to 9.")
-        unknown = set(zswap or ()) - set(ZSWAP_DEFAULTS)
-        if unknown:
-            raise InvalidArgument(f"zswap has no parameter {min(unknown)!r}; it has {', '.join(ZSWAP_DEFAULTS)}.")
+        zswap = None if zswap is None else check_zswap(zswap)
         if not isinstance(nodes, int) or isinstance(nodes, bool) or not 1 <= nodes <= cpus:
-            raise InvalidArgument(f"{nodes!r} NUMA nodes for {cpus} CPUs won't do; give 1 to {cpus}.")
+            raise InvalidArgument(f"{quoted(nodes)} NUMA nodes for {cpus} CPUs won't do; give 1 to {cpus}.")
         watermarks = Watermarks.of(ram_pages, min_free)
         memcgs = MemcgTable()
-        record = (Trace(design=design) if trace is True else Trace(trace, design)) if trace else None
+        record = _trace(trace, design)
         pool = Zswap(ram_pages, **{**ZSWAP_DEFAULTS, **zswap}, nodes=nodes) if zswap is not None else None
         devices = VerifiedDevices(cpus) if verify else SwapDevices(cpus)
         swap = make(devices=devices, zswap=pool, memcgs=memcgs, cpus=cpus, recorder=record)
@@ -160,7 +182,7 @@ class Machine(SwapSyscalls):
 
     def rmdir(self, memcg: Memcg) -> None:
         """Remove a memory cgroup. Busy while it has children or processes; what it holds passes to its parent."""
-        inside = self.pids_in(memcg)
+        inside = self.pids_in(instance(memcg, Memcg, "memcg"))
         if inside:
             raise Busy(f"Processes {inside} are in cgroup {memcg.path}; move them to another one, or end them.")
         self.memcgs.remove(memcg)
@@ -170,6 +192,8 @@ class Machine(SwapSyscalls):
 
         NotFound if the process has exited or the cgroup was removed.
         """
+        instance(process, Process, "process")
+        instance(memcg, Memcg, "memcg")
         if self.processes.get(process.pid) is not process:
             raise NotFound(f"Process {process.pid} has exited; move one that runs.")
         if not memcg.online:
@@ -178,7 +202,7 @@ class Machine(SwapSyscalls):
 
     def move_pid(self, pid: int, memcg: Memcg) -> None:
         """As `move`, for a process by its number: what writing cgroup.procs does. NotFound if there is none."""
-        if pid not in self.processes:
+        if whole_number(pid, "pid", 0) not in self.processes:
             raise NotFound(f"There is no process {pid}; those there are: {sorted(self.processes)}.")
         self.move(self.processes[pid], memcg)
 
@@ -196,7 +220,8 @@ class Machine(SwapSyscalls):
     def spawn(self, name: str = "process", memcg: Memcg | None = None, cpu: int = 0) -> Process:
         """Start a process without any memory, in a memory cgroup (None: the root), on a CPU."""
         self.require_open()
-        memcg = self.root_memcg if memcg is None else memcg
+        memcg = self.root_memcg if memcg is None else instance(memcg, Memcg, "memcg")
+        name, cpu = instance(name, str, "name"), whole_number(cpu, "cpu", 0)
         if not memcg.online:
             raise NotFound(f"The cgroup {memcg.path} was removed; use another one.")
         if cpu not in self.online_cpus:
@@ -207,7 +232,7 @@ class Machine(SwapSyscalls):
 
     def cpu_offline(self, cpu: int) -> None:
         """Take a CPU off-line: what it had cached is dropped, its processes go to another. Busy for the last one."""
-        if cpu not in self.online_cpus:
+        if whole_number(cpu, "cpu", 0) not in self.online_cpus:
             raise InvalidArgument(f"CPU {cpu} is not on-line; those that are: {self.online_cpus}.")
         if len(self.online_cpus) == 1:
             raise Busy(f"CPU {cpu} is the last one on-line; bring another one back first.")
@@ -221,7 +246,7 @@ class Machine(SwapSyscalls):
 
     def cpu_online(self, cpu: int) -> None:
         """Bring a CPU back that was taken off-line."""
-        if cpu in self.online_cpus or not 0 <= cpu < len(self.devices.percpu):
+        if whole_number(cpu, "cpu", 0) in self.online_cpus or not 0 <= cpu < len(self.devices.percpu):
             raise InvalidArgument(f"CPU {cpu} is not off-line; the machine has {len(self.devices.percpu)} CPUs.")
         self.online_cpus = sorted([*self.online_cpus, cpu])
 
@@ -235,9 +260,8 @@ class Machine(SwapSyscalls):
         (``pgsteal_proactive``), and for the machine as direct reclaim.
         """
         self.require_open()
-        if pages is not None and pages < 0:
-            raise InvalidArgument(f"A number of pages to reclaim is not negative; {pages} is.")
-        target = self.root_memcg if memcg is None else memcg
+        pages = None if pages is None else whole_number(pages, "pages", 0, MAX_PAGES)
+        target = self.root_memcg if memcg is None else instance(memcg, Memcg, "memcg")
         asked = target.nr_pages if pages is None else pages
         kind = DIRECT if memcg is None else PROACTIVE
         freed = self._reclaim_all(target, kind) if pages is None else self._reclaim_pages(pages, target, kind)
@@ -260,6 +284,8 @@ class Machine(SwapSyscalls):
         went.
         """
         self.require_open()
+        pages = None if pages is None else whole_number(pages, "pages", 0, MAX_PAGES)
+        memcg = None if memcg is None else instance(memcg, Memcg, "memcg")
         if self.zswap is None:
             return 0
         done = self.swap.writeback(self.zswap.stored_pages if pages is None else pages, memcg)
@@ -270,11 +296,11 @@ class Machine(SwapSyscalls):
 
     def procfs(self, name: str) -> str:
         """Return what ``/proc/<name>`` reads, in the kernel's format: "swaps", "meminfo", "vmstat"."""
-        return procfs(self, name)
+        return procfs(self, instance(name, str, "name"))
 
     def debugfs(self, name: str) -> str:
         """Return what a file of debugfs reads: "zswap/stored_pages", "vswap/used" and their like."""
-        return debugfs(self, name)
+        return debugfs(self, instance(name, str, "name"))
 
     def snapshot(self) -> Snapshot:
         """Return the state of page tables, slots, backings and devices, as a graph and as tables."""
@@ -287,7 +313,7 @@ class Machine(SwapSyscalls):
     def mark(self, label: str) -> None:
         """Name the phase that begins now, in the trace."""
         if self.trace is not None:
-            self.trace.mark(label)
+            self.trace.mark(instance(label, str, "label"))
 
     def check(self) -> None:
         """Check every invariant of every structure; InvariantError names the one that fails."""

@@ -18,12 +18,14 @@ The number of a cgroup (its id) outlives it while swap entries bear it. Its file
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 
 from vswaplab.errors import Busy, Exists, InvalidArgument, NoMemory, NotFound
 from vswaplab.mm.lru import Lruvec
 from vswaplab.mm.memcg_files import STAT_BYTES, STAT_EVENTS, MemcgHost, read_file, stat_item, write_file
+from vswaplab.strict import flag, instance, quoted, whole_number
 from vswaplab.units import PAGE_SHIFT, PAGE_SIZE, parse_size
 
 __all__ = [
@@ -43,6 +45,8 @@ MAX_MEMCG_ID = (1 << 16) - 1
 USEC_PER_SEC = 1_000_000
 MAX_HIGH_DELAY_USEC = 2 * USEC_PER_SEC
 """The longest that one charge over memory.high delays its task: two seconds [BACKGROUND]."""
+
+_NAME = re.compile(r"[^/\0\n]{1,255}")
 
 Limit = int | str | None
 """Bytes, text as `vswaplab.units.parse_size` takes it, or None (or "max") for none."""
@@ -293,18 +297,19 @@ class Memcg:
 
     def file(self, name: str) -> str:
         """Return what the cgroup's file `name` reads, in the kernel's format; errors as for `read_file`."""
-        return read_file(self, name)
+        return read_file(self, instance(name, str, "name"))
 
     def write(self, name: str, text: str) -> None:
         """Write `text` to the cgroup's file `name`, as the kernel takes it; errors as for `write_file`."""
-        write_file(self, name, text)
+        write_file(self, instance(name, str, "name"), instance(text, str, "text"))
 
     def reclaim(self, amount: int | str) -> int:
         """Reclaim pages (a number) or bytes (text such as "4M") here and below; return how many pages that freed.
 
         It may be fewer; writing memory.reclaim makes an error of that.
         """
-        pages = amount if isinstance(amount, int) else parse_size(amount, "amount") >> PAGE_SHIFT
+        text = isinstance(amount, str)
+        pages = parse_size(amount, "amount") >> PAGE_SHIFT if text else whole_number(amount, "amount", 0, 1 << 52)
         return self.host.reclaim(pages, self)
 
 
@@ -334,19 +339,20 @@ class MemcgTable:
 
         Exists if the parent has a child of that name, InvalidArgument for a bad name or limit.
         """
-        parent = self.root if parent is None else parent
-        if not name or "/" in name:
-            raise InvalidArgument(f"A cgroup's name is not empty and has no slash; {name!r} won't do.")
+        parent = self.root if parent is None else instance(parent, Memcg, "parent")
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise InvalidArgument(f"A cgroup's name has 1 to 255 characters, and no slash; {quoted(name)} won't do.")
         if any(child.name == name for child in parent.children):
             raise Exists(f"There is a cgroup {name!r} in {parent.path} already; choose another name or parent.")
         if not parent.online:
             raise NotFound(f"The cgroup {parent.path} was removed; make a child of one that is there.")
+        writeback = flag(zswap_writeback, "zswap_writeback")
         memcgid = next(i for i in range(2, len(self._by_id) + 3) if i not in self._by_id)
         if memcgid > MAX_MEMCG_ID:
             raise NoMemory(f"All {MAX_MEMCG_ID} cgroup ids are in use; remove cgroups first.")
         memcg = Memcg(self, memcgid, name, parent)
         memcg.max, memcg.high, memcg.swap_max, memcg.zswap_max = max, high, swap_max, zswap_max
-        memcg.zswap_writeback = bool(zswap_writeback)
+        memcg.zswap_writeback = writeback
         self._by_id[memcgid] = memcg
         parent.children.append(memcg)
         self.note_high()

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from vswaplab.entry import PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_WRITE, pte_to_entry, pte_to_frame, swp_entry_t
 from vswaplab.errors import InvalidArgument
 from vswaplab.mm.page_table import VPN_BITS, PageTable
+from vswaplab.strict import flag, instance, quoted, require_memory, whole_number
 from vswaplab.units import PAGE_SHIFT, PAGE_SIZE, SWAP_NR_ORDERS, parse_size
 
 if TYPE_CHECKING:
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
     from vswaplab.mm.machine import Machine
     from vswaplab.mm.memcg import Memcg
 
-__all__ = ["MMAP_BASE", "TASK_SIZE", "AddressSpace", "Mapper", "Process", "Pte", "Region"]
+__all__ = ["MAX_TRANSFER", "MMAP_BASE", "TASK_SIZE", "AddressSpace", "Mapper", "Process", "Pte", "Region", "bytes_of"]
 
 MMAP_BASE = 0x1000_0000_0000
 """Where `mmap` starts to look for room; it goes up from there, lowest address first."""
 TASK_SIZE = 1 << (VPN_BITS + PAGE_SHIFT - 1)
 """User addresses end here: 47 of the 48 bits, 128 TiB [BACKGROUND]."""
+
+MAX_TRANSFER = 1 << 30
+"""Bytes read or written at once, at most; Linux has a bound of its own, 2 GiB less a page."""
 
 _OFFSET_MASK = PAGE_SIZE - 1
 _READABLE = PTE_PRESENT | PTE_ACCESSED
@@ -74,9 +78,11 @@ class Region:
 
     def page(self, index: int) -> Region:
         """Return page `index` of the region as a region; a negative index counts from the end."""
+        if type(index) is not int:
+            index = whole_number(index, "index", -self.pages, self.pages - 1)
         at = index + self.pages if index < 0 else index
         if not 0 <= at < self.pages:
-            raise InvalidArgument(f"The region has pages 0 to {self.pages - 1}, not {index}.")
+            raise InvalidArgument(f"The region has pages 0 to {self.pages - 1}, not {quoted(index)}.")
         return Region(self.start + at * PAGE_SIZE, PAGE_SIZE, self.order)
 
     def addresses(self) -> npt.NDArray[np.int64]:
@@ -110,6 +116,25 @@ class Pte:
             return cls(False, pte_to_entry(pte) if pte else None, None, False, False, False)
         flags = bool(pte & PTE_WRITE), bool(pte & PTE_DIRTY), bool(pte & PTE_ACCESSED)
         return cls(True, None, pte_to_frame(pte), *flags)
+
+
+def bytes_of(data: object) -> memoryview:
+    """Return what can be written to memory, byte by byte; InvalidArgument for what holds no bytes."""
+    try:
+        return memoryview(data).cast("B")  # type: ignore[arg-type]
+    except (TypeError, ValueError, BufferError):
+        raise InvalidArgument(f"data must be bytes in one row, such as b'text', not {quoted(data)}.") from None
+
+
+def _vpns(where: object) -> list[int]:
+    """Return the pages of an address, or of a row of them."""
+    try:
+        addresses = np.atleast_1d(np.asarray(where))
+    except (TypeError, ValueError, OverflowError):
+        addresses = np.empty((0, 0))
+    if addresses.ndim != 1 or (addresses.size and addresses.dtype.kind not in "iu"):
+        raise InvalidArgument("touch takes a Region, an address, or one row of addresses as whole numbers.")
+    return [] if not addresses.size else (addresses >> PAGE_SHIFT).tolist()
 
 
 class Mapper(Protocol):
@@ -243,7 +268,7 @@ class Process:
         elif length is None:
             raise InvalidArgument("Unmapping from an address takes a length too.")
         else:
-            start, size = int(region), parse_size(length, "length")
+            start, size = whole_number(region, "The address", 0, TASK_SIZE), parse_size(length, "length")
         if start & _OFFSET_MASK or size == 0:
             raise InvalidArgument(f"Unmap whole pages: {start:#x} must be a multiple of {PAGE_SIZE}, the length not 0.")
         self.machine.munmap_range(self, start, start + size + _OFFSET_MASK & ~_OFFSET_MASK)
@@ -262,7 +287,7 @@ class Process:
 
     def pte(self, address: int) -> Pte:
         """Return what the page table says about an address."""
-        return Pte.of(self.mm.page_table.get(int(address) >> PAGE_SHIFT))
+        return Pte.of(self.mm.page_table.get(whole_number(address, "The address", 0, TASK_SIZE) >> PAGE_SHIFT))
 
     # -- memory --------------------------------------------------------------------------------------------------
 
@@ -287,7 +312,7 @@ class Process:
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """Write `data` at `address`. Errors as for `read`; pages before the one that failed are written then."""
         self._require_alive()
-        view = memoryview(data).cast("B")
+        view = bytes_of(data)
         address, nr_bytes = self._range(address, len(view))
         done = 0
         while done < nr_bytes:
@@ -304,10 +329,8 @@ class Process:
         A write leaves the contents as they are, but makes the page dirty.
         """
         self._require_alive()
-        if isinstance(where, Region):
-            vpns = range(where.vpn, where.end_vpn)
-        else:
-            vpns = (np.atleast_1d(np.asarray(where, dtype=np.int64)) >> PAGE_SHIFT).tolist()
+        flag(write, "write")
+        vpns = range(where.vpn, where.end_vpn) if isinstance(where, Region) else _vpns(where)
         for vpn in vpns:
             self._access(vpn, write)
 
@@ -317,6 +340,8 @@ class Process:
         At the speed of arrays and for the price of the page tables, 8 bytes a page: a mapping of any size to walk over.
         """
         self._require_alive()
+        instance(region, Region, "region")
+        require_memory(8 * region.pages, f"Populating {region.pages} pages")
         self.machine.populate_range(self, region)
 
     def _access(self, vpn: int, write: bool) -> tuple[Folio, int]:
@@ -337,9 +362,14 @@ class Process:
 
     @staticmethod
     def _range(address: int, nr_bytes: int) -> tuple[int, int]:
-        address, nr_bytes = int(address), int(nr_bytes)
+        if type(address) is not int or type(nr_bytes) is not int:
+            address, nr_bytes = whole_number(address, "The address", 0), whole_number(nr_bytes, "nr_bytes", 0)
+        if nr_bytes > MAX_TRANSFER:
+            raise InvalidArgument(f"At most {MAX_TRANSFER} bytes can be read or written at once; do it in parts.")
         if address < 0 or nr_bytes < 0 or address + nr_bytes > TASK_SIZE:
-            raise InvalidArgument(f"{nr_bytes} bytes at {address:#x} are outside of user memory; see Region.start.")
+            raise InvalidArgument(
+                f"{nr_bytes} bytes at {quoted(address)} are outside of user memory; see Region.start."
+            )
         return address, nr_bytes
 
     def _require_alive(self) -> None:

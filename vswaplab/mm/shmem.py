@@ -26,7 +26,8 @@ from vswaplab.events import Event
 from vswaplab.mm.folio import Folio
 from vswaplab.mm.mappings import Mappings
 from vswaplab.mm.memcg import Memcg
-from vswaplab.mm.process import AddressSpace, Region
+from vswaplab.mm.process import MAX_TRANSFER, AddressSpace, Region, bytes_of
+from vswaplab.strict import instance, quoted, whole_number
 from vswaplab.units import PAGE_SHIFT, PAGE_SIZE, ZERO_PAGE, pages_of
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class ShmemFile:
 
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Write `data` at `offset`. Errors as for `read`; pages before the one that failed are written then."""
-        view = memoryview(data).cast("B")
+        view = bytes_of(data)
         self._check(offset, len(view))
         done = 0
         while done < len(view):
@@ -129,9 +130,14 @@ class ShmemFile:
         self.machine.require_open()
         if not self.alive:
             raise NotFound(f"The file {self.name} was removed; open another one.")
+        if type(offset) is not int or type(nr_bytes) is not int:
+            whole_number(offset, "offset", 0)
+            whole_number(nr_bytes, "nr_bytes", 0)
+        if nr_bytes > MAX_TRANSFER:
+            raise InvalidArgument(f"At most {MAX_TRANSFER} bytes can be read or written at once; do it in parts.")
         if offset < 0 or nr_bytes < 0 or offset + nr_bytes > self.pages * PAGE_SIZE:
             raise InvalidArgument(
-                f"{nr_bytes} bytes at {offset} are not within the {self.pages} pages of {self.name}; "
+                f"{nr_bytes} bytes at {quoted(offset)} are not within the {self.pages} pages of {self.name}; "
                 "truncate makes it larger."
             )
 
@@ -157,7 +163,8 @@ class Shmem(Mappings):
         InvalidArgument for no size at all, NotFound if the cgroup was removed.
         """
         self.require_open()
-        memcg = self.root_memcg if memcg is None else memcg
+        memcg = self.root_memcg if memcg is None else instance(memcg, Memcg, "memcg")
+        name = instance(name, str, "name")
         if not memcg.online:
             raise NotFound(f"The cgroup {memcg.path} was removed; use another one.")
         file = ShmemFile(self, self._next_pid, name, _file_pages(size), memcg)

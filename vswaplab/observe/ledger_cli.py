@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from vswaplab.errors import InvalidArgument
 from vswaplab.observe.ledger import AS_ALLOCATED, AS_POSTED, MODES
@@ -27,11 +28,14 @@ from vswaplab.observe.ledger_claims import (
 from vswaplab.observe.ledger_designs import BACKENDS, DESIGNS, Backend
 from vswaplab.observe.ledger_model import Mode
 from vswaplab.observe.ledger_text import claims_text, crossover_text, structures_text, table_text
+from vswaplab.strict import choice, integer, quoted, real_number, seed_number
 from vswaplab.units import PAGE_SIZE, format_size, pages_of
 
 __all__ = ["Overhead", "add_commands", "overhead", "peak_bytes"]
 
 ALL = "all"
+_PERCENT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,12})?%?")
+T = TypeVar("T")
 _MODES: dict[str, Mode] = {"posted": AS_POSTED, "allocated": AS_ALLOCATED, **{mode: mode for mode in MODES}}
 
 
@@ -118,7 +122,11 @@ def overhead(
     `designs`: "legacy" and "virtual" are built, proposals by name computed. `with_crossover`: None finds crossovers
     where both designs are compared, dense. InvalidArgument names what can't be meant; NoMemory for a size too large.
     """
-    slots = pages_of(size)
+    slots, seed = pages_of(size), seed_number(seed)
+    choice(mode, "mode", MODES)
+    designs, backends = _row_of(designs, "designs"), _row_of(backends, "backends")
+    usages = [real_number(usage, "usage", 0, 100) for usage in _row_of(usages, "usages")]
+    usages = [int(usage) if usage.is_integer() else usage for usage in usages]
     chosen = _checked(slots, designs, backends, usages, layout)
     found = Overhead(slots, mode, layout, seed)
     started = time.perf_counter()
@@ -144,6 +152,13 @@ def overhead(
     return found
 
 
+def _row_of(values: Iterable[T], what: str) -> list[T]:
+    """Return values as a list; InvalidArgument for one value, a text among them."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InvalidArgument(f"{what} must be a list, not {quoted(values)}.")
+    return list(values)
+
+
 def _checked(
     slots: int, designs: Sequence[str], backends: Sequence[str], usages: Sequence[float], layout: str
 ) -> list[tuple[str, Backend]]:
@@ -154,17 +169,16 @@ def _checked(
         raise InvalidArgument("No usage was given; give one or more percentages, such as 0 25 50 75 100.")
     for usage in usages:
         entries_at(slots, usage)
-    if layout not in LAYOUTS:
-        raise InvalidArgument(f"There is no layout {layout!r}; choose one of: {', '.join(LAYOUTS)}.")
+    choice(layout, "layout", LAYOUTS)
     known = (*BUILT, *DESIGNS)
+    for name in designs:
+        choice(name, "design", (*known, ALL))
+    for name in backends:
+        choice(name, "backend", BACKENDS)
     names = list(dict.fromkeys(name for each in designs for name in (known if each == ALL else (each,))))
-    for name in names:
-        if name not in known:
-            raise InvalidArgument(f"There is no design {name!r}; choose from: {', '.join((*known, ALL))}.")
     wanted = [backend for backend in BACKENDS if backend in backends]
-    unknown = [backend for backend in backends if backend not in BACKENDS]
-    if unknown or not wanted:
-        raise InvalidArgument(f"There is no backend {unknown[0] if unknown else ''!r}; choose from: zswap, disk.")
+    if not wanted or not names:
+        raise InvalidArgument("Name one design and one backend at least, such as virtual and zswap.")
     pairs = [
         (name, backend) for backend in wanted for name in names if name in BUILT or backend in DESIGNS[name].backends
     ]
@@ -175,7 +189,7 @@ def _checked(
 
 def _overhead(args: argparse.Namespace) -> int:
     if args.mode not in _MODES:
-        raise InvalidArgument(f"There is no mode {args.mode!r}; choose posted or allocated.")
+        raise InvalidArgument(f"There is no mode {quoted(args.mode)}; choose posted or allocated.")
     found = overhead(
         args.size,
         args.design or tuple(BUILT),
@@ -191,10 +205,9 @@ def _overhead(args: argparse.Namespace) -> int:
 
 
 def _percent(text: str) -> float:
-    try:
-        value = float(text.removesuffix("%"))
-    except ValueError:
-        raise InvalidArgument(f"Usage {text[:40]!r} is not a number; give percent from 0 to 100.") from None
+    if _PERCENT.fullmatch(text) is None:
+        raise InvalidArgument(f"Usage {quoted(text)} is no percentage; give a number of 0 to 100.")
+    value = float(text.removesuffix("%"))
     return int(value) if value.is_integer() else value
 
 
@@ -228,7 +241,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--layout", default="dense", metavar="LAYOUT", help=f"{', '.join(LAYOUTS)}; default: %(default)s"
     )
-    parser.add_argument("--seed", type=int, default=0, help="chooses what random frees; default: %(default)s")
+    parser.add_argument("--seed", type=integer, default=0, help="chooses what random frees; default: %(default)s")
     parser.add_argument(
         "--crossover",
         action=argparse.BooleanOptionalAction,

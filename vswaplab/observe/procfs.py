@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from vswaplab.errors import NotFound
+from vswaplab.strict import quoted
 from vswaplab.units import PAGE_SHIFT
 
 __all__ = ["DEBUGFS_FILES", "PROCFS_FILES", "debugfs", "procfs"]
@@ -76,14 +77,14 @@ def procfs(machine: Any, name: str) -> str:
     """Return what ``/proc/<name>`` reads; NotFound if there is no such file here."""
     reader = _READERS.get(name)
     if reader is None:
-        raise NotFound(f"There is no /proc/{name} here; there is {', '.join(PROCFS_FILES)}.")
+        raise NotFound(f"There is no /proc file {quoted(name)} here; there is {', '.join(PROCFS_FILES)}.")
     return str(reader(machine))
 
 
 def debugfs(machine: Any, name: str) -> str:
     """Return what ``/sys/kernel/debug/<name>`` reads: a number and a newline; NotFound if there is none."""
     if name not in DEBUGFS_FILES:
-        raise NotFound(f"There is no debugfs file {name!r} here; there is {', '.join(DEBUGFS_FILES)}.")
+        raise NotFound(f"There is no debugfs file {quoted(name)} here; there is {', '.join(DEBUGFS_FILES)}.")
     room, _, file = name.partition("/")
     if room == "zswap":
         if machine.zswap is None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from vswaplab.mm.machine import DESIGNS
+from vswaplab.strict import integer
 from vswaplab.workloads import kernel_cli
 from vswaplab.workloads.progress import progress_on_stderr
 from vswaplab.workloads.replay import replay
@@ -23,7 +24,7 @@ BOTH = "both"
 
 def _replay(args: argparse.Namespace) -> int:
     trace = load_trace(args.trace)
-    if not args.json:
+    if not args.json and sys.stderr.isatty():
         print(f"{trace.name}: deciding LRU for {len(trace):,} references", file=sys.stderr)
     report = replay(
         trace,
@@ -72,7 +73,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--swap-path", type=Path, metavar="FILE", help="make the swapfile a real file; default: in memory"
     )
-    parser.add_argument("--seed", type=int, default=0, help="chooses the contents of pages; default: %(default)s")
+    parser.add_argument("--seed", type=integer, default=0, help="chooses the contents of pages; default: %(default)s")
     parser.add_argument("--verify", action="store_true", help="compare every page that comes back with what went out")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_replay)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from vswaplab.mm.machine import DESIGNS
+from vswaplab.strict import integer, quoted
 from vswaplab.workloads.kernel_tables import cells, design_of, kernel_rows, table
 from vswaplab.workloads.kernel_tables_cells import Comparison, reasons, totals
 from vswaplab.workloads.kernel_tables_phases import phase_cells, phase_rows, phase_table
@@ -55,7 +56,7 @@ def _kernel(args: argparse.Namespace) -> int:
         if phases:
             texts += ["phases.csv", phase_table(compared), ""]
     if not found:
-        raise ValueError(f"No kernel of the tables has a name that begins with {args.kernel!r} and is {args.design}.")
+        raise ValueError(f"No kernel of the tables begins with {quoted(args.kernel)} and is {args.design}.")
     counts = totals(found)
     if args.json:
         print(json.dumps({**_agreement(counts), "rows": [each.as_dict() for each in found]}, indent=1))
@@ -121,7 +122,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--swapped",
         nargs="+",
-        type=int,
+        type=integer,
         default=list(SWAPPED),
         metavar="PAGES",
         help="pages of one process on the device; default: " + " ".join(map(str, SWAPPED)),
@@ -135,14 +136,18 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--design", default="both", choices=choices, help="default: %(default)s")
     parser.add_argument(
-        "--strangers", type=int, default=1, metavar="N", help="unrelated processes; default: %(default)s"
+        "--strangers",
+        type=integer,
+        default=1,
+        metavar="N",
+        help="unrelated processes; default: %(default)s",
     )
     parser.add_argument(
         "--backing", default="device", choices=BACKINGS, help="where the swapped pages are; default: %(default)s"
     )
     parser.add_argument(
         "--repeat",
-        type=int,
+        type=integer,
         default=1,
         metavar="N",
         help="give the time of the fastest of N runs; default: %(default)s",

@@ -36,12 +36,14 @@ from vswaplab.backends.zswap import Zswap
 from vswaplab.entry import STRUCT_PAGE_SIZE, U64, VMEMMAP_START, Backing, swp_slot_t
 from vswaplab.errors import InvalidArgument, InvariantError, NoMemory, NoSpace
 from vswaplab.legacy.space import LegacySwap
+from vswaplab.mm.machine import check_zswap
 from vswaplab.mm.memcg import Memcg, MemcgTable
+from vswaplab.strict import choice, flag, instance, path_of, require_memory, seed_number
 from vswaplab.swap_arrays import SwapArrays
 from vswaplab.units import PAGE_SIZE, ZERO_PAGE, format_size, pages_of
 from vswaplab.virtual.space import VirtualSwap
 from vswaplab.workloads.contents import Contents, choose_contents, corpus_of
-from vswaplab.workloads.lru import LruEvents, Waves, compile_kernels, lru_events, worth_compiling
+from vswaplab.workloads.lru import MAX_PAGES, LruEvents, Waves, compile_kernels, lru_events, worth_compiling
 from vswaplab.workloads.traces import Trace, load_trace
 
 __all__ = ["ReplayReport", "replay"]
@@ -274,6 +276,10 @@ class _RealLayer(_Layer):
         return self.swap.devices.read(swp_slot_t(slot), 1)
 
 
+_BYTES_A_PAGE = 32
+"""Memory that a replay takes for each page, before any is out."""
+
+
 def _pointers(pages: npt.NDArray[np.int32]) -> U64:
     """Return the address of each page's ``struct page``: the program's pages are numbered, and so are these."""
     return pages.astype(np.uint64) * np.uint64(STRUCT_PAGE_SIZE) + np.uint64(VMEMMAP_START)
@@ -300,8 +306,10 @@ def replay(
     back with what went out. `progress` is called with (events done, events). InvariantError if a page comes back
     changed; NoSpace when swap is full; other errors as the parts raise them.
     """
-    if design not in _DESIGNS:
-        raise InvalidArgument(f"There is no design {str(design)[:40]!r}; replay knows {', '.join(_DESIGNS)}.")
+    choice(design, "design", _DESIGNS)
+    verify, seed = flag(verify, "verify"), seed_number(seed)
+    zswap = None if zswap is None else check_zswap(zswap)
+    swap_path = None if swap_path is None else path_of(swap_path, "A swapfile")
     trace = _as_trace(trace)
     frames = pages_of(ram, "ram")
     if worth_compiling(len(trace)):
@@ -329,8 +337,13 @@ def _as_trace(trace: Trace | npt.NDArray[np.unsignedinteger[Any]] | str | Path) 
         return trace
     if isinstance(trace, str | Path):
         return load_trace(trace)
-    ref = np.asarray(trace)
+    ref = instance(trace, np.ndarray, "trace")
+    if ref.ndim != 1 or ref.dtype.kind not in "ui" or (ref.size and int(ref.min()) < 0):
+        raise InvalidArgument("A bare reference string is one row of whole numbers, 0 or more, in an array.")
     nr_pages = int(ref.max()) + 1 if ref.size else 0
+    if nr_pages > MAX_PAGES:
+        raise InvalidArgument(f"Pages are numbered below {MAX_PAGES}; make a Trace.from_pages of other numbers.")
+    require_memory(_BYTES_A_PAGE * nr_pages, f"A replay of {nr_pages} pages")
     return Trace("references", ref, np.zeros(len(ref), bool), np.arange(nr_pages, dtype=np.uint64), len(ref))
 
 

@@ -25,6 +25,7 @@ from vswaplab.mm.machine import Machine
 from vswaplab.mm.memcg import Memcg
 from vswaplab.mm.process import Process, Region
 from vswaplab.protocols import SwapoffReport
+from vswaplab.strict import path_of
 from vswaplab.units import PAGE_SIZE, ZERO_PAGE
 from vswaplab.workloads.corpus import KINDS, mix_pages, page_bytes, real_pages
 from vswaplab.workloads.counters import counters
@@ -108,7 +109,7 @@ def start_scenario(
     if design is not None:
         settings["design"] = design
     run = ScenarioRun(scenario["name"], Machine(**settings))
-    return Player(run, scenario["operations"], None if folder is None else Path(folder))
+    return Player(run, scenario["operations"], None if folder is None else path_of(folder, "A folder"))
 
 
 def _checked(scenario: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:

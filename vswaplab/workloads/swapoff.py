@@ -23,12 +23,16 @@ from vswaplab.errors import InvalidArgument
 from vswaplab.mm.machine import Machine
 from vswaplab.mm.process import Process, Region
 from vswaplab.protocols import SwapoffReport
+from vswaplab.strict import quoted, require_memory, whole_number
 from vswaplab.units import PAGE_SIZE, pages_of
 from vswaplab.workloads.kernel_tables_cells import lines_of
 
 __all__ = [
     "BACKINGS",
     "MAPPED",
+    "MAX_REPEAT",
+    "MAX_STRANGERS",
+    "MAX_SWAPPED",
     "STATES",
     "SWAPPED",
     "WHERE",
@@ -46,6 +50,10 @@ __all__ = [
 SWAPPED = (256, 1024, 4096)
 MAPPED = ("64M", "1G", "16G", "64G")
 """What `growth` varies by default."""
+
+MAX_SWAPPED = 1 << 20
+MAX_STRANGERS = 1 << 12
+MAX_REPEAT = 1 << 10
 
 BACKINGS = ("device", "zswap")
 """Where the swapped pages are: on the device, or compressed in memory."""
@@ -105,13 +113,14 @@ def measure_swapoff(
     `where` is one of `WHERE`, `state` of `STATES`, `backing` of `BACKINGS`. Nothing mapped means no strangers. The
     contents are compared afterwards. InvalidArgument for a setting that can't be.
     """
-    if swapped < 1 or strangers < 0:
-        raise InvalidArgument(f"swapoff needs at least 1 swapped page ({swapped}) and no fewer than 0 strangers.")
+    swapped = whole_number(swapped, "swapped", 1, MAX_SWAPPED)
+    strangers = whole_number(strangers, "strangers", 0, MAX_STRANGERS)
     for value, allowed in ((where, WHERE), (state, tuple(STATES)), (backing, BACKINGS)):
         if value not in allowed:
-            raise InvalidArgument(f"{value!r} is not one of {', '.join(allowed)}.")
-    pages = pages_of(mapped, "mapped") if mapped else 0
+            raise InvalidArgument(f"{quoted(value)} is not one of {', '.join(allowed)}.")
+    pages = pages_of(mapped, "mapped")
     strangers = strangers if pages else 0
+    require_memory(8 * pages * strangers + 3 * PAGE_SIZE * (swapped + strangers), "This swapoff")
     ram = (2 * swapped + 2 * strangers + 1024) * PAGE_SIZE
     zswap = {"compressor": "lz4", "max_pool_percent": 50} if backing == "zswap" else None
     with Machine(ram, design, cpus=1, zswap=zswap, page_cluster=0, trace=False) as machine:
@@ -195,8 +204,7 @@ def fastest(
 
     The counts are the same in each. InvalidArgument for fewer than 1 run.
     """
-    if repeat < 1:
-        raise InvalidArgument(f"At least 1 run is needed, not {repeat}.")
+    repeat = whole_number(repeat, "repeat", 1, MAX_REPEAT)
     runs = (measure_swapoff(design, swapped, mapped, strangers, **more) for _ in range(repeat))
     return min(runs, key=lambda row: row.report.seconds)
 
