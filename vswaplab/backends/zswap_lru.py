@@ -125,7 +125,7 @@ class ZswapLru:
 class ZswapAges:
     """The lists of all memory cgroups, and whose turn it is."""
 
-    # So that `Zswap` has at most 30 attributes besides, which Python finds at once: store and load are slower with more.
+    # So `Zswap` has at most 30 attributes besides, which Python finds at once: with more, store and load are slower.
     __slots__ = ("_last_lru", "_node", "_turn", "disk_swapins", "lrus", "nodes")
 
     def __init__(self, nodes: int = 1) -> None:
