@@ -21,10 +21,10 @@ export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test html bench lint format lock clean images chromium
+.PHONY: help setup lab test html bench bench-ui lint format lock clean images chromium
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 setup: $(READY)  ## build .venv with everything locked in requirements.lock
 
@@ -52,6 +52,9 @@ html: setup  ## execute the notebooks and write standalone pages into build/html
 
 bench: setup  ## measure ratios, each against what it names; also writes build/bench.json
 	@$(BIN)/vswaplab bench --out build/bench.json $(BENCH_ARGS)
+
+bench-ui: setup chromium  ## measure the views in headless Chromium, beside plotly
+	@$(BIN)/python tools/bench_ui.py $(BENCH_ARGS)
 
 lint: setup  ## ruff (lint, format) and mypy --strict
 	@$(BIN)/ruff check .

@@ -8,6 +8,8 @@ import { colourOf } from "./theme.js";
 const LEGEND = 30; // room below the picture
 const MARGIN = 24; // and to its right, for the last label
 const FEW = 8;
+const BATCH = 32; // marks in one path: filling a path takes longer than its parts from about there on
+const MANY = 1200; // entries from which lines are a haze: then some of them stand for all
 const LOOKS = [["present", "PTE, present"], ["swapped", "PTE, swapped out"], [2, "zswap"], [1, "zero page"],
   [0, "swapfile"], [3, "folio in memory"]];
 const DASH = { pte: [], backing: [], swapcache: [2, 3], rmap: [6, 4] };
@@ -59,11 +61,14 @@ export class SlotGraph {
 
   paintEdges(context, theme) {
     const dense = !this.log.fullLabels, paths = new Map(), bold = new Path2D(), broken = new Path2D();
+    this.every = Math.ceil(this.scene.counts.entries / MANY);
     let changes = 0;
     this.scene.eachEdge((kind, look, x0, y0, x1, y1, down, pte, entry) => {
       const key = `${kind} ${look}`;
       if (!paths.has(key)) paths.set(key, new Path2D());
-      curve(paths.get(key), x0, y0, x1, y1, down);
+      if (this.every <= 1 || (kind !== "rmap" && (pte < 0 ? entry : pte) % this.every === 0)) {
+        curve(paths.get(key), x0, y0, x1, y1, down);
+      }
       const isChanged = kind === "pte" ? pte === this.changed.pte : entry >= 0 && entry === this.changed.entry && kind !== "rmap";
       if (isChanged) {
         curve(bold, x0, y0, x1, y1, down);
@@ -92,25 +97,27 @@ export class SlotGraph {
   }
 
   paintThings(context, theme) {
-    const { log, scene } = this, paths = new Map(), rings = new Path2D(), empty = new Path2D(), labels = [];
-    const dot = Math.max(3, log.mark / 3);
-    this.marks = [];
+    const { log, scene } = this, batches = new Map(), rings = new Path2D(), labels = [];
+    const dot = Math.max(3, log.mark / 3), small = dot / 2;
+    const flush = (look, batch) => {
+      const width = look === "reserved" && !log.labelled ? 1 : look === "reserved" ? 1.5 : 2;
+      paintMarks(context, batch.path, log.shapes[look], colourOf(theme, look), width);
+      batch.path = new Path2D();
+      batch.size = 0;
+    };
+    context.fillStyle = theme.faint;
+    scene.eachMark(() => {}, (x, y) => context.fillRect(x - small, y - small, dot, dot));
     scene.eachMark((what, n, x, y, look, scale) => {
-      if (!paths.has(look)) paths.set(look, new Path2D());
-      const size = log.mark * scale;
-      addMark(paths.get(look), log.shapes[look], x, y, size);
-      this.marks.push({ what, n, x, y });
+      if (!batches.has(look)) batches.set(look, { path: new Path2D(), size: 0 });
+      const batch = batches.get(look);
+      addMark(batch.path, log.shapes[look], x, y, log.mark * scale);
+      if (++batch.size >= BATCH) flush(look, batch);
       if (this.isChanged(what, n)) addMark(rings, "circle-open", x, y, log.mark + 9);
       const label = scene.labelOf(what, n);
       if (label) labels.push([what, x, y, label]);
-    }, (x, y) => addMark(empty, "circle", x, y, dot));
-    context.fillStyle = theme.faint;
-    context.fill(empty);
+    }, () => {});
+    for (const [look, batch] of batches) flush(look, batch);
     strokeWith(context, rings, theme.highlight, 3);
-    for (const [look, path] of paths) {
-      const width = look === "reserved" && !log.labelled ? 1 : look === "reserved" ? 1.5 : 2;
-      paintMarks(context, path, log.shapes[look], colourOf(theme, look), width);
-    }
     this.paintLabels(context, theme, labels);
   }
 
@@ -162,6 +169,7 @@ export class SlotGraph {
       context.fillText(name, x + 13, y);
       x += 13 + context.measureText(name).width + 24;
     }
+    if (this.every > 1) context.fillText(`1 line of ${this.every} is drawn`, x, y);
   }
 
   // -- pointing -------------------------------------------------------------------------------------------------
@@ -169,10 +177,10 @@ export class SlotGraph {
   /** The mark at a place, or null. */
   hit(x, y) {
     let found = null, best = Math.max(8, this.log.mark * 0.75) ** 2;
-    for (const mark of this.marks ?? []) {
-      const far = (mark.x - x) ** 2 + (mark.y - y) ** 2;
-      if (far < best) [found, best] = [mark, far];
-    }
+    this.scene.eachMark((what, n, markX, markY) => {
+      const far = (markX - x) ** 2 + (markY - y) ** 2;
+      if (far < best) [found, best] = [{ what, n, x: markX, y: markY }, far];
+    }, () => {});
     return found;
   }
 

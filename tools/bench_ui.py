@@ -1,0 +1,161 @@
+"""Measure the views in headless Chromium: from a step to the painted frame, beside plotly's own update of the picture.
+
+    .venv/bin/python tools/bench_ui.py [--slots 64 512 4096] [--events 100000] [--json]
+
+Times are medians, in milliseconds, of one run on this machine, whose load is printed; the ratio to plotly in the same
+run is what can be compared between machines. Needs the system's Chromium and Playwright (a development dependency).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import Page, sync_playwright
+from plotly.offline import get_plotlyjs
+
+from vswaplab import Machine
+from vswaplab.figures.slot_graph import slot_graph_figure, trace_updates
+from vswaplab.units import PAGE_SIZE
+from vswaplab.widgets import Stepper
+from vswaplab.widgets.page import page_head, view_html
+from vswaplab.workloads.corpus import real_page_array
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+STEPS = 30
+_STEP = """async (steps) => {
+  const player = document.querySelector(".vswaplab-view").player, times = [];
+  const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  for (let i = 0; i < steps; i++) {
+    await painted();
+    const start = performance.now();
+    player.transport.go(player.position + (i % 2 ? 1 : -1));
+    await painted();
+    times.push(performance.now() - start);
+  }
+  return times;
+}"""
+_WORK = """(steps) => {
+  const player = document.querySelector(".vswaplab-view").player, times = [];
+  for (let i = 0; i < steps; i++) {
+    const start = performance.now();
+    player.transport.go(player.position + (i % 2 ? 1 : -1));
+    player.graph.surface.now();
+    times.push(performance.now() - start);
+  }
+  return times;
+}"""
+_PLOTLY = """async ([figures, layout, steps]) => {
+  const place = document.body.appendChild(document.createElement("div")), times = [];
+  await Plotly.newPlot(place, figures[0], layout);
+  for (let i = 0; i < steps; i++) {
+    const start = performance.now();
+    await Plotly.react(place, figures[1 - i % 2], layout);
+    await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    times.push(performance.now() - start);
+  }
+  return times;
+}"""
+
+
+def history(slots: int) -> Machine:
+    """Return a machine in which so many pages went out, a quarter of them on to the swapfile, and some came back."""
+    machine = Machine(ram=4 * slots * PAGE_SIZE, page_cluster=0)
+    machine.swapon(size=2 * slots * PAGE_SIZE)
+    app = machine.spawn("app")
+    region = app.mmap(slots * PAGE_SIZE)
+    pages = np.resize(real_page_array(), (slots, PAGE_SIZE)).copy()
+    pages[::16] = 0
+    app.write(region.start, pages.tobytes())
+    machine.reclaim()
+    machine.writeback(slots // 4)
+    app.touch(region.addresses()[: slots // 8])
+    return machine
+
+
+def opened(page: Page, stepper: Stepper, folder: Path) -> float:
+    """Open a page with a stepper; return the milliseconds until it was painted."""
+    path = folder / "view.html"
+    path.write_text(f"<!doctype html><meta charset=utf-8>{page_head()}<body>{view_html(stepper)}", encoding="utf-8")
+    page.goto(path.as_uri())
+    page.wait_for_selector(".vswaplab-view canvas")
+    return float(
+        page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(performance.now()))))")
+    )
+
+
+def plotly(page: Page, stepper: Stepper) -> list[float]:
+    """Return the times of plotly's update of the same picture."""
+    model, last = stepper.model, stepper.last
+    scenes = [trace_updates(model.scene(position)) for position in (last - 1, last)]
+    layout = slot_graph_figure(model.state(last), layout=model.layout, max_nodes=1 << 20).layout.to_plotly_json()
+    page.add_script_tag(content=get_plotlyjs())
+    return list(page.evaluate(_PLOTLY, [scenes, layout, 8 if len(model.layout.universe.entries) < 2000 else 3]))
+
+
+def measure(sizes: list[int], events: int) -> dict[str, Any]:
+    """Return the medians by size, and how long a long trace takes to open."""
+    found: dict[str, Any] = {"load": os.getloadavg()[0], "step": {}}
+    with sync_playwright() as playwright, TemporaryDirectory() as folder:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        for slots in sizes:
+            page = browser.new_page(viewport={"width": 1100, "height": 900})
+            with history(slots) as machine:
+                stepper = Stepper(machine)
+                opened(page, stepper, Path(folder))
+                frame = statistics.median(page.evaluate(_STEP, STEPS))
+                work = statistics.median(page.evaluate(_WORK, STEPS))
+                theirs = statistics.median(plotly(page, stepper))
+            found["step"][slots] = {"frame": frame, "work": work, "plotly": theirs, "ratio": theirs / frame}
+            page.close()
+        page = browser.new_page()
+        with history(events // 10) as machine:
+            start = time.perf_counter()
+            stepper = Stepper(machine, max_nodes=1 << 20)
+            packed = 1000 * (time.perf_counter() - start)
+            found["open"] = {"events": stepper.last, "pack": packed, "page": opened(page, stepper, Path(folder))}
+        browser.close()
+    return found
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Measure the views in headless Chromium.")
+    parser.add_argument("--slots", type=int, nargs="+", default=[64, 512, 4096])
+    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    found = measure(args.slots, args.events)
+    if args.json:
+        print(json.dumps(found, indent=1))
+        return 0
+    print(
+        f"{'slots':>6}  {'step to painted frame':>22}  {'of it work':>10}  {'plotly':>8}  {'ratio':>6}   (ms, medians)"
+    )
+    for slots, row in found["step"].items():
+        print(f"{slots:>6}  {row['frame']:>22.1f}  {row['work']:>10.1f}  {row['plotly']:>8.1f}  {row['ratio']:>6.1f}")
+    opening = found["open"]
+    print(
+        f"\na trace of {opening['events']:,} events: packed in {opening['pack']:.0f} ms, page painted after {opening['page']:.0f} ms"
+    )
+    print(f"medians, ms; load when it began {found['load']:.2f}, {os.cpu_count()} CPUs")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
