@@ -150,9 +150,8 @@ def main() -> int:
     for slots, row in found["step"].items():
         print(f"{slots:>6}  {row['frame']:>22.1f}  {row['work']:>10.1f}  {row['plotly']:>8.1f}  {row['ratio']:>6.1f}")
     opening = found["open"]
-    print(
-        f"\na trace of {opening['events']:,} events: packed in {opening['pack']:.0f} ms, page painted after {opening['page']:.0f} ms"
-    )
+    packed = f"a trace of {opening['events']:,} events: packed in {opening['pack']:.0f} ms"
+    print(f"\n{packed}, its page painted after {opening['page']:.0f} ms")
     print(f"medians, ms; load when it began {found['load']:.2f}, {os.cpu_count()} CPUs")
     return 0
 
