@@ -3,6 +3,7 @@ PYTHON ?= python3
 LAB_ARGS ?=
 BENCH_ARGS ?=
 TEST_ARGS ?=
+SECONDS ?= 60
 
 VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
@@ -21,7 +22,7 @@ export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test html bench bench-ui lint format lock clean images chromium
+.PHONY: help setup lab test html bench bench-ui stress lint format lock clean images chromium
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -55,6 +56,9 @@ bench: setup  ## measure ratios, each against what it names; also writes build/b
 
 bench-ui: setup chromium  ## measure the views in headless Chromium, beside plotly
 	@$(BIN)/python tools/bench_ui.py $(BENCH_ARGS)
+
+stress: setup  ## run random machines with failing devices for a while (SECONDS=120)
+	@$(BIN)/vswaplab stress --seconds $(SECONDS)
 
 lint: setup  ## ruff (lint, format) and mypy --strict
 	@$(BIN)/ruff check .

@@ -17,8 +17,8 @@ FLOORS = (
     {"mm"},
     {"workloads"},
     {"figures"},
-    {"widgets"},
-    {"lab", "bench", "export", "testing", "demo"},
+    {"widgets", "testing"},
+    {"lab", "bench", "export", "demo", "stress"},
     {"cli", "__main__", "__init__"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

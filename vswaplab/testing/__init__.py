@@ -21,19 +21,18 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from vswaplab.backends.device import Device, Fault, MemoryDevice
-from vswaplab.backends.zswap import FAULTS as ZSWAP_FAULTS
-from vswaplab.errors import DeviceIOError, Interrupted, NoMemory, SwapError
+from vswaplab.backends.device import Device, MemoryDevice
+from vswaplab.errors import DeviceIOError, Interrupted, NoMemory
 from vswaplab.mm.machine import Machine
 from vswaplab.mm.process import Process, Region
-from vswaplab.testing.rules import ANY, CONTENTS, FileRules, page_of
+from vswaplab.testing.groups import GroupRules
+from vswaplab.testing.rules import ANY, CONTENTS, page_of
 from vswaplab.units import PAGE_SIZE, ZERO_PAGE
 
 __all__ = ["CONTENTS", "SlowMemoryDevice", "SwapMachine", "page_of", "swap_machine"]
@@ -43,15 +42,6 @@ _MAX_DEVICES = 3
 
 _DEVICE_KINDS = ("memory", "slow", "file")
 
-_FaultKind = tuple[Literal["read", "write"], Literal["EIO", "ENOSPC", "short"]]
-_FAULTS: list[_FaultKind] = [
-    ("read", "EIO"),
-    ("read", "short"),
-    ("write", "EIO"),
-    ("write", "ENOSPC"),
-    ("write", "short"),
-]
-
 
 class SlowMemoryDevice(MemoryDevice):
     """Memory that must be waited for, like a disk: swap-in reads ahead from it."""
@@ -59,7 +49,7 @@ class SlowMemoryDevice(MemoryDevice):
     synchronous = False
 
 
-class SwapMachine(FileRules):
+class SwapMachine(GroupRules):
     """Drives a machine at random against a model that is a dictionary of pages for each process and file."""
 
     factory: ClassVar[Callable[..., Machine]] = Machine
@@ -181,7 +171,7 @@ class SwapMachine(FileRules):
         process, page = self.some_page(who, where)
         data = data[: PAGE_SIZE - offset]
         old = self.expected(process, page)
-        with suppress(NoMemory, DeviceIOError):
+        with self.may_fail():
             process.write(page.start + offset, data)
             self.model[process.pid][page.vpn] = old[:offset] + data + old[offset + len(data) :]
 
@@ -190,8 +180,8 @@ class SwapMachine(FileRules):
     def read(self, who: int, where: int) -> None:
         """A process reads a page: what it wrote, or an error."""
         process, page = self.some_page(who, where)
-        with suppress(NoMemory, DeviceIOError):
-            assert process.read(page.start, PAGE_SIZE) == self.expected(process, page)
+        with self.may_fail():
+            self.verified(process.read(page.start, PAGE_SIZE), self.expected(process, page), f"page {page.vpn:#x}")
 
     @precondition(mapped)
     @rule(who=ANY, where=ANY, write=st.booleans())
@@ -200,7 +190,7 @@ class SwapMachine(FileRules):
         process, page = self.some_page(who, where)
         region = process.mm.find(page.vpn)
         assert region is not None
-        with suppress(NoMemory, DeviceIOError):
+        with self.may_fail():
             process.touch(region, write)
 
     @precondition(lambda self: self.started() and len(self.processes) < _MAX_PROCESSES)
@@ -241,14 +231,6 @@ class SwapMachine(FileRules):
     def writeback(self, pages: int) -> None:
         """Compressed pages go to a device."""
         self.machine.writeback(pages)
-
-    @precondition(started)
-    @rule(max=st.none() | st.integers(4, 40), swap_max=st.none() | st.integers(0, 30), writeback=st.booleans())
-    def limit(self, max: int | None, swap_max: int | None, writeback: bool) -> None:
-        """The group's limits change."""
-        self.group.max = None if max is None else max * PAGE_SIZE
-        self.group.swap_max = None if swap_max is None else swap_max * PAGE_SIZE
-        self.group.zswap_writeback = writeback
 
     @precondition(started)
     @rule(cpu=st.integers(0, 1))
@@ -292,22 +274,8 @@ class SwapMachine(FileRules):
             left[0] -= 1
             return left[0] < 0
 
-        with suppress(NoMemory, DeviceIOError, Interrupted):
+        with self.may_fail(Interrupted):
             self.machine.swapoff(devices[which % len(devices)], cancel=signal)
-
-    @precondition(lambda self: self.started() and len(self.machine.devices) > 0)
-    @rule(which=ANY, fault=st.sampled_from(_FAULTS), nth=st.integers(1, 4), times=st.integers(1, 6))
-    def fail(self, which: int, fault: _FaultKind, nth: int, times: int) -> None:
-        """A device will fail soon."""
-        devices = list(self.machine.devices)
-        devices[which % len(devices)].device.inject(Fault(*fault, nth=nth, times=times))
-
-    @precondition(lambda self: self.started() and self.machine.zswap is not None)
-    @rule(kind=st.sampled_from(ZSWAP_FAULTS), nth=st.integers(1, 4), times=st.integers(1, 6))
-    def fail_zswap(self, kind: str, nth: int, times: int) -> None:
-        """zswap will fail soon."""
-        if self.machine.zswap is not None:
-            self.machine.zswap.inject(kind, nth, times)
 
     # -- what must hold ------------------------------------------------------------------------------------------
 
@@ -315,6 +283,7 @@ class SwapMachine(FileRules):
     def holds(self) -> None:
         """Every invariant of every structure."""
         if hasattr(self, "machine"):
+            self.count("operations")
             self.machine.check()
 
     def teardown(self) -> None:
@@ -324,6 +293,7 @@ class SwapMachine(FileRules):
                 self._read_everything()
                 self._trace_is_true()
                 self._let_everything_go()
+                self.count("machines")
         finally:
             if hasattr(self, "machine"):
                 self.machine.close()
@@ -332,19 +302,15 @@ class SwapMachine(FileRules):
 
     def _read_everything(self) -> None:
         """With the faults and limits gone and room to swap, nothing may stand in the way of reading."""
-        for si in self.machine.devices:
-            si.device.clear_faults()
-        if self.machine.zswap is not None:
-            self.machine.zswap.clear_faults()
-        self.group.max = self.group.swap_max = None
-        self.group.zswap_writeback = True
+        self.let_everything_work()
         self.machine.swapon(size="4M")
         for process in self.processes:
             for region in process.mm.vmas:
                 for i in range(region.pages):
                     page = region.page(i)
                     found = process.read(page.start, PAGE_SIZE)
-                    assert found == self.expected(process, page), f"page {page.vpn:#x} of process {process.pid}"
+                    what = f"page {page.vpn:#x} of process {process.pid}"
+                    self.verified(found, self.expected(process, page), what)
         self.read_all_files()
         self.machine.check()
 
@@ -372,8 +338,8 @@ class SwapMachine(FileRules):
         assert not any(left.values()), f"left over: {left}"
         for si in list(machine.devices):
             machine.swapoff(si)
-        with suppress(SwapError):
-            machine.rmdir(self.group)
+        for group in reversed(self.groups):
+            machine.rmdir(group)
         machine.check()
 
 
