@@ -48,6 +48,7 @@ def test_one_run_of_the_worker_goes_down_to_the_threshold(design: str) -> None:
         m.zswap.max_pool_percent = 1  # 10 pages, the threshold is 9
         wake(m)
         assert m.zswap.pool_pages == m.zswap.accept_threshold_pages == 9
+        assert not m.zswap.shrink_wanted
         assert m.root_memcg.stat("zswpwb") == 91
         assert contents(process, region) == [noise(i) for i in range(100)]
 
@@ -510,6 +511,32 @@ def test_the_dynamic_shrinker_looks_at_each_node_and_memory_cgroup_by_itself() -
         assert m.zswap_freeable(m.root_memcg) == 0, "the root has none of its own"
         m.zswap.disk_swapins[group.id, 1] = 4
         assert [m.zswap_freeable(group, node) for node in (0, 1)] == [6, 5]
+
+
+def test_the_dynamic_shrinker_writes_back_from_every_node() -> None:
+    with machine(zswap={}, ram="4M", cpus=2, nodes=2) as m:
+        process = m.spawn("app", cpu=1)
+        region = process.mmap(16 * PAGE_SIZE)
+        pages = fill(process, region)
+        m.reclaim()
+        for entry in m.zswap.entries():
+            entry.referenced = False
+        m.zswap.shrinker_enabled = True
+        m._shrink_zswap(m.root_memcg, 0)
+        assert m.root_memcg.stat("zswpwb") == 16
+        assert contents(process, region) == pages
+
+
+def test_what_was_deferred_is_caught_up_with_by_and_by() -> None:
+    with machine(zswap={"max_pool_percent": 50}, ram="8M", swap="16M") as m:
+        stored(m, pages=4 * SHRINK_BATCH)
+        for entry in m.zswap.entries():
+            entry.referenced = False
+        m.zswap.shrinker_enabled = True
+        m._nr_deferred[m.root_memcg, 0] = 300
+        m._shrink_zswap(m.root_memcg, 3)  # an eighth of what was deferred, and a quarter of what there is
+        assert m.root_memcg.stat("zswpwb") == SHRINK_BATCH
+        assert m._nr_deferred == {(m.root_memcg, 0): 300}
 
 
 def test_what_compresses_to_next_to_nothing_is_left_in_zswap() -> None:
