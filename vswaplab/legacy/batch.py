@@ -165,7 +165,30 @@ class LegacyBatch(LegacySwapCache):
             self.record.many(Event.CACHE_ADD, len(entries), entry=entries)
 
     def swapcache_clear_many(self, entries: U64) -> None:
-        """Unpin distinct entries that hold no folio, and free those that no page table refers to."""
+        """Unpin distinct entries that hold no folio, and free those that no page table refers to.
+
+        InvalidArgument, and nothing changed, if one is not pinned, or has a folio.
+        """
+        self._require(not self._folios(self._pinned(entries)).any(), "Take the folio out with remove_mapping_many")
+        self._unpin(entries)
+
+    def _pinned(self, entries: U64) -> list[tuple[LegacyInfo, U64, Any]]:
+        self._distinct(entries)
+        parts = self._in_use(entries)
+        pinned = all(bool(self._cached(info, offsets).all()) for info, offsets, _ in parts)
+        self._require(pinned, "Pin with swapcache_prepare_many first")
+        return parts
+
+    @staticmethod
+    def _folios(parts: list[tuple[LegacyInfo, U64, Any]]) -> npt.NDArray[np.bool_]:
+        """Tell where a folio is in the swap table, part by part: a shadow has its low bit set."""
+        words = [info.swap_table.rows[offsets.view(np.int64)] for info, offsets, _ in parts]
+        found: npt.NDArray[np.bool_] = np.concatenate(
+            [(each != 0) & (each & np.uint64(1) == 0) for each in words] or [[]]
+        )
+        return found
+
+    def _unpin(self, entries: U64) -> None:
         words = np.zeros(len(entries), np.uint64)
         idle = np.zeros(len(entries), np.bool_)
         for info, offsets, where in self._in_use(entries):
@@ -195,8 +218,12 @@ class LegacyBatch(LegacySwapCache):
         return shadows
 
     def remove_mapping_many(self, entries: U64, shadows: U64 | int = 0) -> None:
-        """Take the folios of entries out of the swap cache, leaving shadows; Busy if one is the only copy in use."""
-        parts = self._in_use(entries)
+        """Take the folios of entries out of the swap cache, leaving shadows; Busy if one is the only copy in use.
+
+        InvalidArgument if one is not there. Nothing has changed then.
+        """
+        parts = self._pinned(entries)
+        self._require(bool(self._folios(parts).all()), "No folio is in the swap cache")
         words = np.broadcast_to(np.asarray(shadows, np.uint64), entries.shape)
         for info, offsets, _ in parts:
             needed = (info.unwritten.rows[offsets.view(np.int64)] != 0) & (info.swap_map.counts(offsets) > 0)
@@ -206,7 +233,7 @@ class LegacyBatch(LegacySwapCache):
             info.swap_table.rows[offsets.view(np.int64)] = words[where]
         self.nr_swapcached -= len(entries)
         self.bare_swapcached -= len(entries)
-        self.swapcache_clear_many(entries)
+        self._unpin(entries)
 
     # -- what has the contents -----------------------------------------------------------------------------------
 
@@ -266,8 +293,8 @@ class LegacyBatch(LegacySwapCache):
         return entries.copy()
 
     def _alone(self, entries: U64, now: Backing, slots: U64 | int, unwritten: int) -> None:
-        """Neither zeromap nor zswap has the contents of entries any more."""
-        parts = self._in_use(entries)
+        """Neither zeromap nor zswap has the contents of entries any more; their folios are in the swap cache."""
+        parts = self._pinned(entries)
         self._contents_in(entries, now, slots)
         for info, offsets, _ in parts:
             info.zeromap_clear_many(offsets)

@@ -191,9 +191,22 @@ class BatchOps(Backings):
             self.record.many(Event.CACHE_ADD, len(entries), entry=entries)
 
     def swapcache_clear_many(self, entries: U64) -> None:
-        """Unpin distinct entries that hold no folio, and free those that no page table refers to."""
+        """Unpin distinct entries that hold no folio, and free those that no page table refers to.
+
+        InvalidArgument, and nothing changed, if one is not pinned, or has a folio.
+        """
         rows = self._live(entries)
-        self._unpin(rows, self.desc.rows["swap_cache"][rows])
+        words = self.desc.rows["swap_cache"][rows]
+        self._pinned(rows)
+        self._require(not _is_folio(words).any(), "Take the folio out of the swap cache with remove_mapping_many")
+        self._unpin(rows, words)
+
+    def _pinned(self, rows: npt.NDArray[np.int64]) -> None:
+        flags = self.desc.rows["flags"][_slice_or_rows(rows)]
+        self._require(
+            bool((flags & IN_SWAPCACHE).all()), "The backing may change only while the folio is in the swap cache"
+        )
+        self._require(are_distinct(rows), "The entries of one call must be distinct")
 
     def _unpin(self, rows: npt.NDArray[np.int64], shadows: U64 | int) -> None:
         columns, where = self.desc.rows, _slice_or_rows(rows)
@@ -210,7 +223,7 @@ class BatchOps(Backings):
         self._require(
             bool((self.desc.rows["flags"][rows] & IN_SWAPCACHE).all()), "Pin with swapcache_prepare_many first"
         )
-        self._require(not ((shadows != 0) & (shadows & np.uint64(1) == 0)).any(), "Another folio is in the swap cache")
+        self._require(not _is_folio(shadows).any(), "Another folio is in the swap cache")
         cache[rows] = pointers
         self.nr_swapcached += len(rows)
         self.bare_swapcached += len(rows)
@@ -220,9 +233,14 @@ class BatchOps(Backings):
         return shadows
 
     def vswap_remove_mapping_many(self, entries: U64, shadows: U64 | int = 0) -> None:
-        """Take the folios of entries out of the swap cache, leaving shadows; Busy if one is the only copy in use."""
+        """Take the folios of entries out of the swap cache, leaving shadows; Busy if one is the only copy in use.
+
+        InvalidArgument if one is not there. Nothing has changed then.
+        """
         rows = self._live(entries)
         columns, where = self.desc.rows, _slice_or_rows(rows)
+        self._pinned(rows)
+        self._require(bool(_is_folio(columns["swap_cache"][where]).all()), "No folio is in the swap cache")
         unbacked = columns["flags"][where] & TYPE_MASK == TYPE_FOLIO
         if unbacked.any() and (columns["swap_count"][rows[unbacked]] > 0).any():
             raise Busy("One of the folios is the only copy of its contents; give it a backing first.")
@@ -234,12 +252,9 @@ class BatchOps(Backings):
     # -- transitions ---------------------------------------------------------------------------------------------
 
     def _set_rows(self, entries: U64, kind: Backing, handles: U64 | int, *, release: bool, value: Any = 0) -> None:
-        self._live(entries)
+        self._pinned(self._live(entries))
         rows, columns = _slice_or_rows(entries), self.desc.rows
         flags = columns["flags"][rows].copy()
-        self._require(
-            bool((flags & IN_SWAPCACHE).all()), "The backing may change only while the folio is in the swap cache"
-        )
         if release:
             self._release_rows(entries.astype(np.int64), flags)
         columns["flags"][rows] = flags & np.uint16(~TYPE_MASK & 0xFFFF) | np.uint16(kind << TYPE_SHIFT)
@@ -274,6 +289,7 @@ class BatchOps(Backings):
         As in the scalar form the previous backing is the caller's to free.
         """
         rows = self._live(entries)
+        self._pinned(rows)
         kinds = self.desc.rows["flags"][rows] & TYPE_MASK
         self._require(
             bool(((kinds == TYPE_FOLIO) | (kinds == TYPE_ZSWAP)).all()), "Only FOLIO or ZSWAP may become SWAPFILE"
@@ -315,6 +331,12 @@ class BatchOps(Backings):
         slots = self.desc.rows["slot"][entries.astype(np.int64)]
         match = slots == (offsets & np.uint64(SLOT_OFFSET_MASK) | np.uint64(type << SLOT_OFFSET_BITS))
         return (offsets, entries) if match.all() else (offsets[match], entries[match])
+
+
+def _is_folio(words: U64) -> npt.NDArray[np.bool_]:
+    """Tell which words of the swap cache are folios: a shadow has its low bit set."""
+    folios: npt.NDArray[np.bool_] = (words != 0) & (words & np.uint64(1) == 0)
+    return folios
 
 
 def _slice_or_rows(entries: npt.NDArray[Any]) -> Any:
