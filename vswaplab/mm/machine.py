@@ -32,7 +32,7 @@ from vswaplab.mm.invariants import check_machine
 from vswaplab.mm.kswapd import Watermarks
 from vswaplab.mm.memcg import Limit, Memcg, MemcgTable
 from vswaplab.mm.process import Process
-from vswaplab.mm.reclaim import DIRECT, PROACTIVE
+from vswaplab.mm.reclaim import DIRECT, PROACTIVE, SWAP_CLUSTER_MAX
 from vswaplab.mm.syscalls import SwapSyscalls
 from vswaplab.observe.ledger import AS_POSTED, Ledger, take_ledger
 from vswaplab.observe.procfs import debugfs, procfs
@@ -257,15 +257,19 @@ class Machine(SwapSyscalls):
 
         None pushes out all that can be, active and referenced pages too, in LRU order. A number follows the rules of
         pressure: unreferenced pages first, and fewer if no more can be had. Counted as memory.reclaim is for a cgroup
-        (``pgsteal_proactive``), and for the machine as direct reclaim.
+        (``pgsteal_proactive``), and for the machine as direct reclaim. `Machine.cancel` may end it early.
         """
         self.require_open()
         pages = None if pages is None else whole_number(pages, "pages", 0, MAX_PAGES)
         target = self.root_memcg if memcg is None else instance(memcg, Memcg, "memcg")
         asked = target.nr_pages if pages is None else pages
         kind = DIRECT if memcg is None else PROACTIVE
-        freed = self._reclaim_all(target, kind) if pages is None else self._reclaim_pages(pages, target, kind)
-        self._settle()
+        self._stop = self.cancel
+        try:
+            freed = self._reclaim_all(target, kind) if pages is None else self._reclaim_pages(pages, target, kind)
+        finally:
+            self._stop = None
+            self._settle()
         if self.record is not None:
             self.record(Event.RECLAIM, slot=freed, value=asked)
         return freed
@@ -273,7 +277,7 @@ class Machine(SwapSyscalls):
     def _reclaim_pages(self, pages: int, target: Memcg, kind: str) -> int:
         freed = idle = 0
         # A round that frees nothing may have cleared the references that the next one wants to see gone.
-        while freed < pages and idle < MAX_IDLE_ROUNDS:
+        while freed < pages and idle < MAX_IDLE_ROUNDS and not self.cancelled():
             here = self._try_to_free_pages(pages - freed, target, kind)
             freed += here
             idle = 0 if here else idle + 1
@@ -281,15 +285,23 @@ class Machine(SwapSyscalls):
 
     def writeback(self, pages: int | None = None, memcg: Memcg | None = None) -> int:
         """Move compressed pages from zswap to a swapfile, cold ones first; None: all that can be. Return how many
-        went.
+        went. `Machine.cancel` may end it early.
         """
         self.require_open()
         pages = None if pages is None else whole_number(pages, "pages", 0, MAX_PAGES)
         memcg = None if memcg is None else instance(memcg, Memcg, "memcg")
         if self.zswap is None:
             return 0
-        done = self.swap.writeback(self.zswap.stored_pages if pages is None else pages, memcg)
-        self._settle()
+        wanted, done = self.zswap.stored_pages if pages is None else pages, 0
+        batch = wanted if self.cancel is None else SWAP_CLUSTER_MAX
+        try:
+            while done < wanted and not self.cancelled():
+                here = self.swap.writeback(min(batch, wanted - done), memcg)
+                done += here
+                if here < batch:
+                    break
+        finally:
+            self._settle()
         return done
 
     # -- what there is to see ------------------------------------------------------------------------------------

@@ -278,7 +278,7 @@ class Process:
         entries.
         """
         self._require_alive()
-        return self.machine.fork_process(self, name)
+        return self.machine.fork_process(self, None if name is None else instance(name, str, "name"))
 
     def exit(self) -> None:
         """End the process and let go of all its memory."""

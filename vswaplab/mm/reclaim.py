@@ -12,6 +12,7 @@ memory.reclaim (`PROACTIVE`). Pages are counted to the cgroup they belong to, wh
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -53,10 +54,12 @@ class _Scan:
     priority: int = DEF_PRIORITY
     ignore_references: bool = False
     reclaimed: int = 0
+    stop: Callable[[], bool] | None = None
+    """Asked before each folio; True ends the run, as a signal would."""
 
     @property
     def done(self) -> bool:
-        return self.reclaimed >= self.wanted
+        return self.reclaimed >= self.wanted or (self.stop is not None and self.stop())
 
 
 class Reclaim(Shrinkers):
@@ -66,6 +69,8 @@ class Reclaim(Shrinkers):
         super().__init__(ram_pages, swap, memcgs, record)
         self.vm_events: Counter[str] = Counter()
         """What /proc/vmstat counts of reclaim on behalf of the whole machine, limits of cgroups left aside."""
+        self._stop: Callable[[], bool] | None = None
+        """Whether whoever asked for reclaim wants it to end; faults are never stopped by it."""
 
     # -- one folio -----------------------------------------------------------------------------------------------
 
@@ -271,7 +276,7 @@ class Reclaim(Shrinkers):
 
     def _try_to_free_pages(self, wanted: int, target: Memcg, kind: str = DIRECT) -> int:
         """Reclaim at least `wanted` pages below `target`, harder and harder; return how many were freed."""
-        scan = _Scan(target, wanted, kind)
+        scan = _Scan(target, wanted, kind, stop=self._stop)
         scanned = self.root_memcg.events["pgscan"]
         for scan.priority in range(DEF_PRIORITY, -1, -1):
             members = list(target.subtree())
@@ -290,7 +295,7 @@ class Reclaim(Shrinkers):
     def _reclaim_all(self, target: Memcg, kind: str = DIRECT) -> int:
         """Push out all that can be: a first look clears references, then everything goes in LRU order."""
         members = list(target.subtree())
-        scan = _Scan(target, 1 << 62, kind)
+        scan = _Scan(target, 1 << 62, kind, stop=self._stop)
         scanned = self.root_memcg.events["pgscan"]
         for memcg in members:
             self._shrink_inactive(memcg.lruvec, memcg.lruvec.nr_inactive, scan)

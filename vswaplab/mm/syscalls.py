@@ -38,7 +38,7 @@ class SwapSyscalls(Unuse):
     privileged: bool = True
     """Whether the machine's user has CAP_SYS_ADMIN; without it swapon and swapoff are NotPermitted (EPERM)."""
     cancel: Callable[[], bool] | None = None
-    """Asked now and then during a swapoff; True ends it with -EINTR, as a signal would."""
+    """Asked now and then during swapoff, `reclaim` and `writeback`; True ends them, as a signal would."""
 
     def swapon(
         self,
