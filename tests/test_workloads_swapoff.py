@@ -148,7 +148,7 @@ def test_pages_in_zswap_cost_virtual_nothing_and_legacy_a_read_each() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (("legacy", 0), "of 1 to 1048576"),
+        (("legacy", 0), "of 1 to 262144"),
         (("legacy", 1, "2M", -1), "of 0 to 4096"),
         (("ghost", 1), "no design"),
     ],

@@ -14,7 +14,7 @@ import html
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,10 +133,12 @@ def to_html(notebook: NotebookNode, title: str) -> str:
 
 def export_notebooks(notebooks: Sequence[Path], out: Path) -> list[Path]:
     """Execute each notebook, write ``<name>.html`` into `out` and an ``index.html`` beside them; return all written."""
-    out = path_of(out, "A folder")
+    notebooks, out = _list(notebooks), path_of(out, "A folder")
+    if out.exists() and not out.is_dir():
+        raise InvalidArgument(f"{shown(out)} is no folder; name another one with --out.")
     out.mkdir(parents=True, exist_ok=True)
     written, items = [], []
-    for path in notebooks:
+    for path in [path_of(notebook, "A notebook") for notebook in notebooks]:
         print(f"{path.name} …", file=sys.stderr, flush=True)
         notebook = execute(path)
         title = _title(notebook, path.stem)
@@ -147,6 +149,13 @@ def export_notebooks(notebooks: Sequence[Path], out: Path) -> list[Path]:
     index = out / "index.html"
     index.write_text(_INDEX.format(items="\n".join(items)), encoding="utf-8")
     return [*written, index]
+
+
+def _list(notebooks: object) -> list[Path]:
+    """Return the notebooks as a list; InvalidArgument for one path alone, which would be taken apart."""
+    if isinstance(notebooks, str | bytes) or not isinstance(notebooks, Iterable):
+        raise InvalidArgument(f"notebooks must be a list of paths, not {quoted(notebooks)}.")
+    return list(notebooks)
 
 
 def _title(notebook: NotebookNode, default: str) -> str:

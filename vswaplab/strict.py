@@ -55,6 +55,8 @@ MAX_JSON_DEPTH = 64
 
 _MAX_PATH = 4095  # PATH_MAX less the zero byte
 _MAX_DIGITS = 20
+_PART = 1 << 20
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _WHOLE = re.compile(r"-?[0-9]{1,20}")
 _CGROUP_LIMIT = "/sys/fs/cgroup/memory.max"
 
@@ -209,13 +211,16 @@ def open_bounded(path: object, limit: int, what: str = "file") -> BinaryIO:
 def read_bounded(path: object, limit: int, what: str = "file") -> bytes:
     """Return the bytes of a regular file, never more than `limit`; errors as for `open_bounded`."""
     with open_bounded(path, limit, what) as file:
+        raw = bytearray()
         try:
-            raw = file.read(limit + 1)
+            # In parts: to ask for as much as the limit would take that much memory, whatever the file holds.
+            while len(raw) <= limit and (part := file.read(min(_PART, limit + 1 - len(raw)))):
+                raw += part
         except OSError as error:
             _explain(Path(os.fspath(path)), what, error)  # type: ignore[call-overload]
     if len(raw) > limit:  # it grew, or is one of those that do not tell their size
         raise _too_large(path, limit, what)
-    return raw
+    return bytes(raw)
 
 
 def _require_regular(path: Path, status: os.stat_result, limit: int, what: str) -> None:
@@ -304,28 +309,21 @@ def _float(text: str) -> float:
 
 
 def _int(text: str) -> int:
-    if len(text) > _MAX_DIGITS:
-        raise _NotStrict(f"holds a whole number of {len(text)} digits; write one of at most {_MAX_DIGITS}.")
+    digits = len(text.lstrip("-"))
+    if digits > _MAX_DIGITS:
+        raise _NotStrict(f"holds a whole number of {digits} digits; write one of at most {_MAX_DIGITS}.")
     return int(text)
 
 
 def _check_tree(found: Any) -> None:
     """Hold depth and text to what can be worked with; without recursion, since depth is what is in question."""
     level = [found]
-    for _ in range(MAX_JSON_DEPTH + 1):
+    for depth in range(MAX_JSON_DEPTH + 1):
+        inner = [each for each in level if isinstance(each, dict | list)]
         texts = [each for each in level if isinstance(each, str)]
-        for each in level:
-            if isinstance(each, dict):
-                texts += each
-        for text in texts:
-            if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-                raise _NotStrict("holds half of a surrogate pair, which is no character; write a whole one.")
-        level = [
-            child
-            for each in level
-            if isinstance(each, dict | list)
-            for child in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
-            return
-    raise _NotStrict(f"is nested more than {MAX_JSON_DEPTH} deep; make it flatter.")
+        texts += [key for each in inner if isinstance(each, dict) for key in each]
+        if any(not text.isascii() and _SURROGATE.search(text) for text in texts):
+            raise _NotStrict("holds half of a surrogate pair, which is no character; write a whole one.")
+        if inner and depth == MAX_JSON_DEPTH:
+            raise _NotStrict(f"is nested more than {MAX_JSON_DEPTH} deep; make it flatter.")
+        level = [child for each in inner for child in (each.values() if isinstance(each, dict) else each)]

@@ -42,6 +42,7 @@ from vswaplab.errors import InvalidArgument, NoMemory, NoSpace
 from vswaplab.legacy.space import LegacySwap
 from vswaplab.observe.ledger import AS_POSTED, MODES, Ledger, measure
 from vswaplab.observe.ledger_designs import BACKENDS, DESIGNS, PUBLISHED, PUBLISHED_SLOTS, Backend
+from vswaplab.strict import choice, quoted, real_number, seed_number, whole_number
 from vswaplab.swap_arrays import SwapArrays
 from vswaplab.units import PAGE_SIZE, format_size
 from vswaplab.virtual.space import VirtualSwap
@@ -73,9 +74,7 @@ Progress = Callable[[str], None]
 
 def entries_at(slots: int, usage: float) -> int:
     """Return how many of `slots` are in use at `usage` percent; InvalidArgument unless that is 0 to 100."""
-    if not 0 <= usage <= 100:
-        raise InvalidArgument(f"Usage {usage:g} is out of range; give percent from 0 to 100.")
-    return round(slots * usage / 100)
+    return round(slots * real_number(usage, "usage", 0, 100) / 100)
 
 
 class Population:
@@ -83,13 +82,11 @@ class Population:
 
     def __init__(self, design: str, slots: int, backend: Backend) -> None:
         """Set the layer up, empty, for up to `slots` pages; NoMemory if they can't be built on this machine."""
-        make = BUILT.get(design)
+        make = BUILT.get(design) if isinstance(design, str) else None
         if make is None:
-            raise InvalidArgument(f"Design {design!r} can't be built; choose one of: {', '.join(BUILT)}.")
-        if backend not in BACKENDS:
-            raise InvalidArgument(f"There is no backend {backend!r}; choose one of: {', '.join(BACKENDS)}.")
-        if slots < 1:
-            raise InvalidArgument("A swapfile needs at least one slot; give a size of 4K or more.")
+            raise InvalidArgument(f"Design {quoted(design)} can't be built; choose one of: {', '.join(BUILT)}.")
+        choice(backend, "backend", BACKENDS)
+        slots = whole_number(slots, "slots", 1)
         _require_memory(slots)
         self.design, self.slots, self.backend = design, slots, backend
         devices = SwapDevices()
@@ -150,9 +147,7 @@ class Population:
 
 
 def _permutation(nr: int, seed: int) -> npt.NDArray[np.int64]:
-    if seed < 0:
-        raise InvalidArgument(f"Seed {seed} is negative; give 0 or more.")
-    return np.random.default_rng(seed).permutation(nr)
+    return np.random.default_rng(seed_number(seed)).permutation(nr)
 
 
 def _require_memory(slots: int) -> None:

@@ -51,7 +51,7 @@ SWAPPED = (256, 1024, 4096)
 MAPPED = ("64M", "1G", "16G", "64G")
 """What `growth` varies by default."""
 
-MAX_SWAPPED = 1 << 20
+MAX_SWAPPED = 1 << 18
 MAX_STRANGERS = 1 << 12
 MAX_REPEAT = 1 << 10
 

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vswaplab.errors import InvalidArgument, NotFound
-from vswaplab.strict import open_bounded, path_of, quoted, require_memory, shown, whole_number
+from vswaplab.strict import open_bounded, path_of, quoted, read_bounded, require_memory, shown, whole_number
 from vswaplab.workloads.corpus import data_dir
 from vswaplab.workloads.lru import MAX_PAGES, MAX_REFERENCES
 
@@ -123,10 +123,10 @@ def load_trace(name_or_path: str | Path) -> Trace:
         if text not in names:
             raise NotFound(f"There is no trace {quoted(text)}; choose one of {', '.join(names)}, or give a path.")
         path = data_dir() / "traces" / f"{text}{_SUFFIX}"
-    if path.suffix in (".npz", ".npy"):
+    if path.suffix == ".npy":
+        return Trace.from_pages(path.stem, _array(read_bounded(path, MAX_TRACE_BYTES, "trace file"), shown(path)))
+    if path.suffix == ".npz":
         with open_bounded(path, MAX_TRACE_BYTES, "trace file") as file:
-            if path.suffix == ".npy":
-                return Trace.from_pages(path.stem, _array(file.read(MAX_TRACE_BYTES + 1), shown(path)))
             return _from_npz(path.name.removesuffix(".npz").removesuffix(".trace"), path, file)
     with open_bounded(path, _MAX_TEXT_BYTES, "trace in text") as file:
         return _from_text(path.stem, path, file)
@@ -234,7 +234,7 @@ def _array(raw: bytes, what: str) -> npt.NDArray[Any]:
         found = quoted(str(dtype)) if dtype.kind in "iufcbSUO" else "records"
         raise InvalidArgument(f"{what} must be one row of integers, not {found} in {len(shape)} dimensions.")
     count = shape[0] if shape else 1
-    if count < 0 or count * dtype.itemsize != len(raw) - file.tell():
+    if isinstance(count, bool) or count < 0 or count * dtype.itemsize != len(raw) - file.tell():
         raise InvalidArgument(f"{what} is truncated or padded: its header states {quoted(count)} numbers of {dtype}.")
     return np.frombuffer(raw, dtype, count, file.tell())
 
@@ -254,4 +254,6 @@ def _from_text(name: str, path: Path, file: BinaryIO) -> Trace:
             )
         pages.append(page)
         writes.append(words[1:] == [b"w"])
+    if not pages:
+        raise InvalidArgument(f"{shown(path)} holds no page number; write one a line.")
     return Trace.from_pages(name, np.array(pages, np.uint64), np.frombuffer(bytes(writes), bool))
