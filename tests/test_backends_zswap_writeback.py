@@ -12,7 +12,7 @@ from vswaplab.backends.block_device import Fault
 from vswaplab.backends.zswap import Zswap
 from vswaplab.backends.zswap_writeback import Moved
 from vswaplab.entry import Backing
-from vswaplab.errors import DeviceIOError
+from vswaplab.errors import DeviceIOError, InvariantError
 from vswaplab.protocols import Writeout
 from vswaplab.workloads.corpus import page_bytes
 
@@ -350,3 +350,26 @@ def test_loaded_pages_leave_zswap_even_while_it_is_switched_off(parts: Parts) ->
     assert (parts.zswap.stored_pages, parts.zswap.pool_total_size) == (0, 0)
     assert parts.kit.memcgs[1].zswap_charge == 0
     assert parts.kit.memcgs[1].counts["zswpin"] == 4
+
+
+# -- what a design knows of zswap --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "invariant", ["zswap-entry-is-stored", "zswap-entry-points-back", "every-zswap-entry-is-indexed"]
+)
+def test_check_names_what_is_wrong_between_a_design_and_zswap(invariant: str) -> None:
+    for make in (Kit, LegacyKit):
+        parts = Parts(make(slots=64, zswap=True))
+        entry = parts.kit.swapped(OLD[0])
+        parts.swap.check()
+        (ze,) = parts.ids()
+        if invariant == "zswap-entry-is-stored":
+            parts.zswap.free(ze)
+        elif invariant == "zswap-entry-points-back":
+            parts.zswap.entry(ze).swpentry = entry + 1
+        else:
+            parts.zswap.store(OLD[1], entry, parts.kit.memcgs[1])
+        with pytest.raises(InvariantError) as caught:
+            parts.swap.check()
+        assert caught.value.invariant == invariant

@@ -13,7 +13,7 @@ from vswaplab.units import PAGE_SIZE
 if TYPE_CHECKING:
     from vswaplab.backends.zswap import Zswap
 
-__all__ = ["check_zswap"]
+__all__ = ["check_indexed", "check_zswap"]
 
 
 def check_zswap(zswap: Zswap) -> None:
@@ -23,6 +23,14 @@ def check_zswap(zswap: Zswap) -> None:
     as_is = zswap.stored_incompressible_pages
     there = sum(entry.length == PAGE_SIZE for entry in zswap.table)
     hold(as_is == there, "incompressible-pages-counted", f"{as_is} counted, {there} there")
+
+
+def check_indexed(zswap: Zswap, ze: int, entry: int) -> None:
+    """Check that what a design has for the compressed copy of swap entry `entry` is stored, and is that."""
+    stored = 0 < ze < len(zswap.table) and zswap.table[ze].length > 0
+    hold(stored, "zswap-entry-is-stored", f"entry {entry:#x} names zswap entry {ze}, which was freed or never stored")
+    back = zswap.table[ze].swpentry
+    hold(back == entry, "zswap-entry-points-back", f"entry {entry:#x}: its zswap entry says {back:#x}")
 
 
 def _check_lists(zswap: Zswap) -> None:

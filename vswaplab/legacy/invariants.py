@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vswaplab.backends.swap_cluster import SWAPFILE_CLUSTER
+from vswaplab.backends.zswap_invariants import check_indexed
 from vswaplab.entry import SLOT_OFFSET_BITS
 from vswaplab.errors import hold
 from vswaplab.legacy.info import LegacyEntry, LegacyInfo
@@ -64,8 +65,7 @@ def _check_zswap(swap: LegacyCore, info: LegacyInfo) -> None:
         entry = info.si.slot_base | offset
         hold(info.swap_map.in_use(offset), "compressed-slot-is-in-use", f"entry {entry:#x} is free, zswap has it")
         if swap.zswap is not None:
-            back = swap.zswap.entry(handle).swpentry
-            hold(back == entry, "zswap-entry-points-back", f"entry {entry:#x}: its zswap entry says {back:#x}")
+            check_indexed(swap.zswap, handle, entry)
     if swap.zswap is not None:
         total = sum(len(each.zswap_tree) for each in swap.info.values())
         stored = swap.zswap.stored_pages

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vswaplab.backends.zswap_invariants import check_indexed
 from vswaplab.entry import VSWAP_CLUSTER_SHIFT, VSWAP_CLUSTER_SIZE, Backing, make_slot
 from vswaplab.errors import hold
 from vswaplab.virtual.cluster import VswapCluster
@@ -29,8 +30,14 @@ def check_virtual(swap: VswapCore) -> None:
     _check_lists(swap)
     owned: dict[int, int] = {}
     cached: dict[int, int] = {}
+    compressed = 0
     for entry in swap.entries():
-        _check_entry(swap, swap.lookup(entry), owned, cached)
+        desc = swap.lookup(entry)
+        _check_entry(swap, desc, owned, cached)
+        compressed += desc.type is Backing.ZSWAP
+    if swap.zswap is not None:
+        stored = swap.zswap.stored_pages
+        hold(stored == compressed, "every-zswap-entry-is-indexed", f"{stored} compressed pages, {compressed} ZSWAP")
     _check_devices(swap, owned)
     _check_swap_cache(swap, cached)
 
@@ -91,8 +98,7 @@ def _check_zswap_entry(swap: VswapCore, desc: Descriptor) -> None:
     hold(bool(desc.zswap_entry), "ZSWAP-has-a-handle", name)
     if swap.zswap is None:  # array forms may note handles of their own where there is no pool to have them
         return
-    back = swap.zswap.entry(desc.zswap_entry or 0).swpentry
-    hold(back == desc.entry, "zswap-entry-points-back", f"{name}: its zswap entry says {back}")
+    check_indexed(swap.zswap, desc.zswap_entry or 0, desc.entry)
 
 
 def _check_slot(swap: VswapCore, desc: Descriptor, owned: dict[int, int]) -> None:
