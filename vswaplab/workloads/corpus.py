@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import lzma
 import os
+import re
 import struct
 from collections.abc import Mapping
 from functools import cache, lru_cache
@@ -83,6 +84,7 @@ _BLENDS: dict[str, dict[str, int]] = {
     "hostile": {"zero": 64, "half": 256, "rnd75": 512, "rnd90": 448, "random": 768},
 }
 
+_KIND = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _MAX_REAL_PAGES = 1 << 16  # 256 MiB
 _MAX_INDEX_BYTES = 1 << 16
 _MAX_XZ_BYTES = 1 << 28
@@ -238,6 +240,8 @@ def _read_index(path: Path) -> tuple[int, dict[str, slice]]:
         index: dict[str, slice] = {}
         for row in table["index"]:
             kind = instance(row["kind"], str, "kind")
+            if _KIND.fullmatch(kind) is None:
+                raise InvalidArgument(f"{quoted(kind)} names no kind of process.")
             first = whole_number(row["first"], "first", 0, nr_pages - 1)
             if kind in index:
                 raise InvalidArgument(f"{quoted(kind)} has two rows; leave one out.")

@@ -88,6 +88,12 @@ def check_scenario(scenario: Any) -> None:
     operations = scenario.get("operations") if isinstance(scenario, dict) else None
     if isinstance(operations, list) and len(operations) > _MAX_OPERATIONS:  # to look at each takes a while
         raise InvalidArgument(f"Scenario, at operations: there are more than {_MAX_OPERATIONS}; cut it into parts.")
+    try:
+        json.dumps(scenario, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):  # a scenario of a program's own, with what no file can hold
+        raise InvalidArgument(
+            "A scenario holds what JSON can say: dicts, lists, text, True, False, None and finite numbers."
+        ) from None
     error = best_match(_validator().iter_errors(scenario))
     if error is not None:
         message = error.message if len(error.message) <= 160 else f"{error.message[:160]}…"
