@@ -29,6 +29,7 @@ from vswaplab.backends.swap_globals import PercpuCluster, SwapGlobals, insert_by
 from vswaplab.backends.swap_info import SwapFile
 from vswaplab.entry import MAX_SWAPFILES, SLOT_OFFSET_BITS, SLOT_OFFSET_MASK, U64, swp_slot_t
 from vswaplab.errors import Busy, DeviceIOError, InvalidArgument, NoSpace, NotFound, NotPermitted, SwapError
+from vswaplab.strict import quoted
 from vswaplab.units import PAGE_SIZE, SWAP_NR_ORDERS
 
 if TYPE_CHECKING:
@@ -76,10 +77,10 @@ class SwapDevices(SwapGlobals):
         """Return the type that the next device gets; errors as for `swapon`, as far as the device is not needed."""
         if priority is not None and (type(priority) is not int or not 0 <= priority <= _MAX_PRIO):
             raise InvalidArgument(
-                f"Priority {priority!r} is out of range; give 0 to {_MAX_PRIO} or, for the default, None."
+                f"Priority {quoted(priority)} is out of range; give 0 to {_MAX_PRIO} or, for the default, None."
             )
         if not isinstance(discard, bool) and discard not in ("once", "pages"):
-            raise InvalidArgument(f"discard is False, True, 'once' or 'pages', not {discard!r}.")
+            raise InvalidArgument(f"discard is False, True, 'once' or 'pages', not {quoted(discard)}.")
         at = next((at for at, si in enumerate(self.swap_info) if si is None), len(self.swap_info))
         if at == MAX_SWAPFILES:
             raise NotPermitted(f"All {MAX_SWAPFILES} swap devices are in use; swap one off first.")

@@ -35,6 +35,7 @@ from vswaplab.backends.zswap_invariants import check_zswap
 from vswaplab.backends.zswap_lru import ZswapAges, ZswapEntry, ZswapPool
 from vswaplab.errors import DeviceIOError, InvalidArgument, NotFound
 from vswaplab.protocols import MemcgLike
+from vswaplab.strict import whole_number
 from vswaplab.units import PAGE_SIZE
 
 __all__ = ["DEBUGFS_FILES", "FAULTS", "Zswap"]
@@ -379,6 +380,4 @@ def _no_entry(ze: int) -> NotFound:
 
 
 def _percent(what: str, value: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 100:
-        raise InvalidArgument(f"{what} is a whole number of per cent, 0 to 100, not {value!r}.")
-    return value
+    return whole_number(value, what, 0, 100)

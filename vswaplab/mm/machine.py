@@ -202,7 +202,7 @@ class Machine(SwapSyscalls):
 
     def move_pid(self, pid: int, memcg: Memcg) -> None:
         """As `move`, for a process by its number: what writing cgroup.procs does. NotFound if there is none."""
-        if whole_number(pid, "pid", 0) not in self.processes:
+        if whole_number(pid, "pid", 0, MAX_PAGES) not in self.processes:
             raise NotFound(f"There is no process {pid}; those there are: {sorted(self.processes)}.")
         self.move(self.processes[pid], memcg)
 
@@ -221,7 +221,7 @@ class Machine(SwapSyscalls):
         """Start a process without any memory, in a memory cgroup (None: the root), on a CPU."""
         self.require_open()
         memcg = self.root_memcg if memcg is None else instance(memcg, Memcg, "memcg")
-        name, cpu = instance(name, str, "name"), whole_number(cpu, "cpu", 0)
+        name, cpu = instance(name, str, "name"), whole_number(cpu, "cpu", 0, MAX_CPUS)
         if not memcg.online:
             raise NotFound(f"The cgroup {memcg.path} was removed; use another one.")
         if cpu not in self.online_cpus:
@@ -232,7 +232,7 @@ class Machine(SwapSyscalls):
 
     def cpu_offline(self, cpu: int) -> None:
         """Take a CPU off-line: what it had cached is dropped, its processes go to another. Busy for the last one."""
-        if whole_number(cpu, "cpu", 0) not in self.online_cpus:
+        if whole_number(cpu, "cpu", 0, MAX_CPUS) not in self.online_cpus:
             raise InvalidArgument(f"CPU {cpu} is not on-line; those that are: {self.online_cpus}.")
         if len(self.online_cpus) == 1:
             raise Busy(f"CPU {cpu} is the last one on-line; bring another one back first.")
@@ -246,7 +246,7 @@ class Machine(SwapSyscalls):
 
     def cpu_online(self, cpu: int) -> None:
         """Bring a CPU back that was taken off-line."""
-        if whole_number(cpu, "cpu", 0) in self.online_cpus or not 0 <= cpu < len(self.devices.percpu):
+        if whole_number(cpu, "cpu", 0, MAX_CPUS) in self.online_cpus or not 0 <= cpu < len(self.devices.percpu):
             raise InvalidArgument(f"CPU {cpu} is not off-line; the machine has {len(self.devices.percpu)} CPUs.")
         self.online_cpus = sorted([*self.online_cpus, cpu])
 

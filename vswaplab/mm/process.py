@@ -177,7 +177,7 @@ class AddressSpace:
         order.
         """
         if isinstance(order, bool) or not isinstance(order, int) or not 0 <= order < SWAP_NR_ORDERS:
-            raise InvalidArgument(f"Order {order!r} is not one of 0 to {SWAP_NR_ORDERS - 1}.")
+            raise InvalidArgument(f"Order {quoted(order)} is not one of 0 to {SWAP_NR_ORDERS - 1}.")
         size = parse_size(length, "length") + _OFFSET_MASK & ~_OFFSET_MASK
         if size == 0:
             raise InvalidArgument("A mapping of length 0 holds nothing; give at least one byte.")

@@ -28,6 +28,7 @@ from vswaplab.errors import Busy, InvalidArgument, NotFound, NotPermitted, SwapE
 from vswaplab.events import Event
 from vswaplab.mm.unuse import Unuse
 from vswaplab.protocols import SwapoffReport
+from vswaplab.strict import shown
 
 __all__ = ["SwapSyscalls"]
 
@@ -115,7 +116,7 @@ class SwapSyscalls(Unuse):
         except (OSError, ValueError):
             on = None  # not there, or not to be had: `FileDevice` says why
         if on is not None:
-            raise Busy(f"{name} is on already, as device {on.type}; swap it off first.")
+            raise Busy(f"{shown(name)} is on already, as device {on.type}; swap it off first.")
         return FileDevice(name, size)
 
     def _device_in(self, status: os.stat_result) -> SwapFile | None:
@@ -135,7 +136,7 @@ class SwapSyscalls(Unuse):
         if si is None:
             on = ", ".join(f"{si.type} ({si.device.name})" for si in self.devices)
             which = f"name one of the devices that are: {on}" if on else "no device is"
-            raise InvalidArgument(f"{name} is not swapped on; {which}.")
+            raise InvalidArgument(f"{shown(name)} is not swapped on; {which}.")
         return si
 
 
@@ -151,9 +152,13 @@ def _no_file(name: str, error: OSError | ValueError) -> SwapError:
     """Return the error of a swapoff for a path that leads nowhere."""
     code = error.errno if isinstance(error, OSError) else errno.EINVAL
     if code in (errno.ENOENT, errno.ENOTDIR):
-        return NotFound(f"There is no file {name}; give the path of one that is swapped on, or what swapon returned.")
+        return NotFound(
+            f"There is no file {shown(name)}; give the path of one that is swapped on, or what swapon returned."
+        )
     if code in (errno.EACCES, errno.EPERM):
-        return NotPermitted(f"Looking for {name} is not permitted; give a path you may read.")
+        return NotPermitted(f"Looking for {shown(name)} is not permitted; give a path you may read.")
     if code in (errno.EINVAL, errno.ENAMETOOLONG, errno.ELOOP):
         return InvalidArgument(f"{name[:40]!r} can't be the path of a file; give one that is swapped on.")
-    return error_for(code or errno.EIO, f"Looking for {name} failed: {error}; give the path of one that is swapped on.")
+    return error_for(
+        code or errno.EIO, f"Looking for {shown(name)} failed: {error}; give the path of one that is swapped on."
+    )

@@ -44,6 +44,7 @@ from vswaplab.entry import VSWAP_CLUSTER_MASK, VSWAP_CLUSTER_SHIFT, VSWAP_CLUSTE
 from vswaplab.errors import InvalidArgument
 from vswaplab.legacy.zswap_tree import XA_CHUNK_SHIFT, XA_NODE_DTYPE, XARRAY_DTYPE
 from vswaplab.observe.ledger_model import AS_ALLOCATED, AS_POSTED, MODES, Ledger, Line, line_of
+from vswaplab.strict import quoted
 from vswaplab.units import PAGE_SIZE
 from vswaplab.virtual.cluster import CLUSTER_DTYPE
 from vswaplab.virtual.descriptor import DESCRIPTOR_DTYPE, TYPE_MASK, TYPE_ZSWAP
@@ -94,7 +95,7 @@ def measure(swap: Any, mode: str = AS_POSTED) -> Ledger:
     InvalidArgument for a mode that is not in `MODES`.
     """
     if mode not in MODES:
-        raise InvalidArgument(f"There is no mode {mode!r}; choose one of: {', '.join(MODES)}.")
+        raise InvalidArgument(f"There is no mode {quoted(mode)}; choose one of: {', '.join(MODES)}.")
     allocated = mode == AS_ALLOCATED
     lines = _COUNTERS[swap.design, allocated](swap)
     return Ledger(

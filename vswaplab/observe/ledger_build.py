@@ -63,6 +63,8 @@ BUILT: dict[str, Callable[..., SwapArrays]] = {"legacy": LegacySwap, "virtual": 
 """Designs that are built; all others are formulas."""
 LAYOUTS = ("dense", "sparse", "random")
 
+MAX_SLOTS = 1 << 50
+"""4 EiB; far more than can be built anywhere."""
 _MEMCGID = 1
 _BATCH = 1 << 20
 """Entries handled in one array call: small enough that the arrays in between don't count."""
@@ -86,7 +88,7 @@ class Population:
         if make is None:
             raise InvalidArgument(f"Design {quoted(design)} can't be built; choose one of: {', '.join(BUILT)}.")
         choice(backend, "backend", BACKENDS)
-        slots = whole_number(slots, "slots", 1)
+        slots = whole_number(slots, "slots", 1, MAX_SLOTS)
         _require_memory(slots)
         self.design, self.slots, self.backend = design, slots, backend
         devices = SwapDevices()
@@ -174,7 +176,7 @@ def build(design: str, slots: int, backend: Backend, usage: float, layout: str =
 def _at_each(population: Population, usages: Iterable[float], layout: str, seed: int) -> Iterator[float]:
     """Bring a population to one usage after the other, in the order that suits the layout."""
     if layout not in LAYOUTS:
-        raise InvalidArgument(f"There is no layout {layout!r}; choose one of: {', '.join(LAYOUTS)}.")
+        raise InvalidArgument(f"There is no layout {quoted(layout)}; choose one of: {', '.join(LAYOUTS)}.")
     wanted = {usage: entries_at(population.slots, usage) for usage in usages}
     if layout == "dense":
         for usage in sorted(wanted):
@@ -300,6 +302,6 @@ def _spread(slots: int, usage: float, layout: str, seed: int) -> tuple[int, int]
     if layout == "dense":
         return live, -(-live // SWAPFILE_CLUSTER)
     if layout != "random":
-        raise InvalidArgument(f"There is no layout {layout!r}; choose one of: {', '.join(LAYOUTS)}.")
+        raise InvalidArgument(f"There is no layout {quoted(layout)}; choose one of: {', '.join(LAYOUTS)}.")
     kept = _permutation(slots, seed)[:live]
     return live, int(np.count_nonzero(np.bincount(kept >> SWAPFILE_CLUSTER_SHIFT)))
