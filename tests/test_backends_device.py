@@ -397,7 +397,7 @@ def test_a_device_that_nobody_refers_to_gives_its_file_up(path):
         ("swap.img", None, True, NotFound, "no file"),
         ("swap.img", "1M", False, NotFound, "no file"),
         ("n" * 300, "1M", True, InvalidArgument, "too long"),
-        ("a\0b", "1M", True, InvalidArgument, "zero byte"),
+        ("a\0b", "1M", True, InvalidArgument, "can't be called"),
     ],
 )
 def test_a_path_that_cannot_be_is_refused_and_says_what_to_do(tmp_path, name, size, create, error, words):

@@ -180,7 +180,11 @@ def path_of(path: object, what: str = "A file") -> Path:
         text = None
     if not isinstance(text, str):
         raise InvalidArgument(f"{what} is named by a path, as text or a Path, not by {quoted(path)}.")
-    if not text or "\0" in text or len(text) > _MAX_PATH:
+    try:
+        known = bool(text) and "\0" not in text and len(os.fsencode(text)) <= _MAX_PATH
+    except UnicodeEncodeError:  # half of a surrogate pair, which no file system stores
+        known = False
+    if not known:
         raise InvalidArgument(f"{what} can't be called {quoted(text)}; give the path of one.")
     return Path(text)
 
@@ -197,8 +201,6 @@ def open_bounded(path: object, limit: int, what: str = "file") -> BinaryIO:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
         _explain(path, what, error)
-    except ValueError:  # a lone surrogate, which no file system can store
-        raise InvalidArgument(f"A {what} can't be called {quoted(str(path))}; give the path of one.") from None
     file = os.fdopen(fd, "rb")
     try:
         _require_regular(path, os.fstat(fd), limit, what)

@@ -46,6 +46,7 @@ from vswaplab.backends.block_device import (
 )
 from vswaplab.backends.swap_header import SwapHeader
 from vswaplab.errors import Busy, DeviceIOError, InvalidArgument, NoSpace, NotFound, NotPermitted, SwapError, error_for
+from vswaplab.strict import path_of
 from vswaplab.units import PAGE_SIZE, ZERO_PAGE, format_size, pages_of
 
 __all__ = [
@@ -123,9 +124,7 @@ class FileDevice(Device):
         bad_pages: Iterable[int] = (),
     ) -> None:
         wanted = None if size is None else check_pages(pages_of(size))
-        self.path = str(Path(path).absolute())
-        if "\0" in self.path:
-            raise InvalidArgument("A path can't hold a zero byte; give the name of a file.")
+        self.path = str(path_of(path, "A swapfile").absolute())
         self._fd = -1
         self._made = False
         self._found: tuple[int, bytes] | None = None

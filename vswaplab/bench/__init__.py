@@ -29,6 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from vswaplab.strict import quoted
+
 __all__ = ["RUNS", "Case", "Result", "Unavailable", "add_commands", "discover", "run_case", "select", "table"]
 
 RUNS = 5
@@ -112,7 +114,9 @@ def select(cases: Iterable[Case], patterns: Iterable[str]) -> list[Case]:
     for pattern in patterns:
         hits = [c for c in cases if fnmatch.fnmatchcase(c.name, pattern) or c.name.startswith(f"{pattern}.")]
         if not hits:
-            raise ValueError(f"No benchmark is called {pattern!r}; there are: {', '.join(c.name for c in cases)}.")
+            raise ValueError(
+                f"No benchmark is called {quoted(pattern)}; there are: {', '.join(c.name for c in cases)}."
+            )
         chosen += hits
     return list(dict.fromkeys(chosen))
 
