@@ -22,6 +22,7 @@ from typing import Any
 
 from vswaplab.errors import InvalidArgument, NotFound
 from vswaplab.mm.machine import DESIGNS, Machine
+from vswaplab.strict import decimal, integer, quoted, seed_number, whole_number
 
 __all__ = ["PHASES", "ROUND", "STEPS", "StressReport", "add_commands", "stress"]
 
@@ -92,8 +93,11 @@ def stress(
     It stops at the first failure. `progress` is called with the reports after each round; KeyboardInterrupt ends it
     early, with what was done so far.
     """
-    if rounds is None and (seconds is None or not 0 < seconds < 1 << 31):
-        raise InvalidArgument(f"Stress runs for a time, not for {seconds} seconds; give a number above 0.")
+    timed = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < 1 << 31
+    if rounds is None and not timed:
+        raise InvalidArgument(f"Stress runs for a time, not for {quoted(seconds)} seconds; give a number above 0.")
+    seed = seed_number(seed)
+    rounds = None if rounds is None else whole_number(rounds, "rounds", 1)
     reports = [StressReport(design) for design in designs]
     end = time.monotonic() + (seconds or 0)
     try:
@@ -167,9 +171,11 @@ def _run(args: argparse.Namespace) -> int:
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``vswaplab stress`` to the command line."""
     parser = commands.add_parser("stress", help="run random machines with failing devices, and look for a lost byte")
-    parser.add_argument("--seconds", type=float, default=60.0, metavar="N", help="default: %(default)s")
+    parser.add_argument("--seconds", type=decimal, default=60.0, metavar="N", help="default: %(default)s")
     parser.add_argument("--design", default="both", choices=[*sorted(DESIGNS), "both"], help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="of the first round; default: %(default)s")
-    parser.add_argument("--rounds", type=int, metavar="N", help="so many rounds with each design, whatever the time")
+    parser.add_argument("--seed", type=integer, default=0, help="of the first round; default: %(default)s")
+    parser.add_argument(
+        "--rounds", type=integer, metavar="N", help="so many rounds with each design, whatever the time"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_run)

@@ -35,6 +35,7 @@ __all__ = [
     "MAX_JSON_DEPTH",
     "MAX_SEED",
     "choice",
+    "decimal",
     "flag",
     "instance",
     "integer",
@@ -58,6 +59,7 @@ _MAX_DIGITS = 20
 _PART = 1 << 20
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _WHOLE = re.compile(r"-?[0-9]{1,20}")
+_DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
 _CGROUP_LIMIT = "/sys/fs/cgroup/memory.max"
 
 T = TypeVar("T")
@@ -144,6 +146,13 @@ def integer(text: str) -> int:
     if _WHOLE.fullmatch(text) is None:
         raise argparse.ArgumentTypeError(f"{quoted(text)} is no whole number; give one, in digits.")
     return int(text)
+
+
+def decimal(text: str) -> float:
+    """Read a number of the command line, whole or with a point, for argparse; its bounds are for whoever uses it."""
+    if _DECIMAL.fullmatch(text) is None:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no number; give one, in digits.")
+    return float(text)
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------
