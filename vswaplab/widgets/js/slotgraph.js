@@ -129,7 +129,7 @@ export class SlotGraph {
   }
 
   paintLabels(context, theme, labels) {
-    const { log } = this, gap = log.mark / 2 + 5;
+    const { log } = this, gap = log.mark / 2 + 8;
     context.font = `${log.font}px ${FONT}`;
     context.fillStyle = theme.text;
     context.textBaseline = "middle";
