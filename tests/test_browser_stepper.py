@@ -10,7 +10,7 @@ from browser.harness import Chromium, Tab, wait_until
 from browser.viewkit import open_views, serious
 from test_widgets_js import lived, told
 
-from vswaplab.widgets import Stepper
+from vswaplab.widgets import StateMachine, Stepper
 
 pytestmark = pytest.mark.browser
 
@@ -135,4 +135,26 @@ def test_a_log_of_another_version_is_one_sentence_in_place_of_the_view(chromium:
     stepper.header = {**stepper.header, "version": 99}
     tab = open_views(chromium, tmp_path, stepper)
     assert tab.page.locator(".vswaplab-error").inner_text() == "This player reads step logs of version 1, not 99."
+    tab.page.context.close()
+
+
+def test_state_machine_counts_both_ways_and_goes_to_a_chosen_event(chromium: Chromium, tmp_path: Path) -> None:
+    view = StateMachine(lived("virtual"))
+    tab = open_views(chromium, tmp_path, view)
+    page, canvas = tab.page, tab.page.locator("canvas")
+    page.locator(".vswaplab-view").focus()
+    at_end = str(canvas.get_attribute("aria-label"))
+    assert "taken to FOLIO 26 times" in at_end
+    page.keyboard.press("Home")
+    wait_until(lambda: "Nothing has happened" in str(canvas.get_attribute("aria-label")), "the beginning", 5)
+    page.keyboard.press("End")
+    wait_until(lambda: canvas.get_attribute("aria-label") == at_end, "the end", 5)
+    page.get_by_label("Transition whose events are listed").select_option(label="ZSWAP to SWAPFILE (6)")
+    page.get_by_text("Events of the chosen transition").click()
+    page.locator(".vswaplab-events button").first.click()
+    position = tab.page.evaluate("document.querySelector('.vswaplab-view').player.tape.position")
+    assert "swapfile" in page.locator(".vswaplab-status").inner_text()
+    assert 0 < position < view.last
+    assert serious(tab) == []
+    tab.check()
     tab.page.context.close()

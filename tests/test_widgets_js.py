@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+from collections import Counter
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from tracekit import random_records, story
 from vswaplab import Machine
 from vswaplab.entry import Backing, swp_slot_t
 from vswaplab.errors import InvalidArgument
+from vswaplab.events import Event
 from vswaplab.observe.state import State
-from vswaplab.observe.tracepoints import Trace
+from vswaplab.observe.tracepoints import Trace, TraceRecord
 from vswaplab.units import PAGE_SIZE
 from vswaplab.widgets import esm
 from vswaplab.widgets.step_log import StepLog
@@ -89,6 +91,19 @@ def twin_rows(model: StepModel, position: int) -> list[list[str]]:
     return [[unescape(cell) for cell in re.findall(r"<td>(.*?)</td>", row)] for row in rows]
 
 
+def transitions(records: list[TraceRecord | None]) -> dict[str, int]:
+    """Count what backed entries before and after each event that changes that."""
+    found: Counter[str] = Counter()
+    for record in records:
+        if record is not None and record.event is Event.ALLOC and record.new is not None:
+            found[f"taken {int(record.new)}"] += 1
+        elif record is not None and record.event is Event.FREE and record.old is not None:
+            found[f"{int(record.old)} freed"] += 1
+        elif record is not None and record.event is Event.BACKING and record.old is not None and record.new is not None:
+            found[f"{int(record.old)} {int(record.new)}"] += 1
+    return dict(found)
+
+
 def case(title: str, trace: Trace, **which: Any) -> dict[str, Any]:
     model = StepModel(trace, **which)
     packed = StepLog(model)
@@ -102,6 +117,7 @@ def case(title: str, trace: Trace, **which: Any) -> dict[str, Any]:
         "states": states,
         # Random records may name an entry that nothing ever allocated; no picture has that.
         "words": [record.describe() for record in records if record is not None and title != RANDOM],
+        "transitions": transitions(records),
         "twins": {at: twin_rows(model, at) for at in {0, len(model) // 3, len(model)}},
     }
 
@@ -128,7 +144,7 @@ def test_players_agree_with_python(cases: Path) -> None:
             NODE,
             "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON",
             "--test",
-            *(JS_TESTS / f"{name}.test.mjs" for name in ("tape", "scene")),
+            *(JS_TESTS / f"{name}.test.mjs" for name in ("tape", "scene", "transitions")),
         ],
         env={**os.environ, "VSWAPLAB_CASES": str(cases)},
         capture_output=True,

@@ -1,6 +1,7 @@
-"""Widgets: a figure you can step through, and predictions to make before a run."""
+"""Widgets: pictures you can step through, and predictions to make before a run."""
 
 from vswaplab.widgets.predict import Prediction
+from vswaplab.widgets.state_machine import StateMachine
 from vswaplab.widgets.stepper import Stepper
 
-__all__ = ["Prediction", "Stepper"]
+__all__ = ["Prediction", "StateMachine", "Stepper"]

@@ -33,6 +33,11 @@ export class Fold {
   }
 }
 
+/** The box of a picture: where there is less room than the picture needs it scrolls, by keyboard too. */
+export function pictureBox() {
+  return h("div", { className: "vswaplab-picture", tabIndex: 0, role: "region", "aria-label": "Picture" });
+}
+
 /** Where and how the host (JupyterLab or a page) is told what goes wrong: one sentence in place of the view. */
 export function complain(el, error) {
   console.error(error);

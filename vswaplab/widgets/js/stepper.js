@@ -1,6 +1,6 @@
 // The stepper: the slot graph at any event of a trace, forwards and backwards, with the event in words beside it.
 
-import { Fold, h, table } from "./dom.js";
+import { Fold, h, pictureBox, table } from "./dom.js";
 import { decodeLog } from "./log.js";
 import { SlotGraph } from "./slotgraph.js";
 import { Tape } from "./tape.js";
@@ -22,7 +22,7 @@ export class Stepper {
       new Fold("Show me the kernel", () => this.kernel()),
       new Fold("The calls behind this picture", () => h("pre", { textContent: this.code() })),
     ];
-    this.picture = h("div", { className: "vswaplab-picture" });
+    this.picture = pictureBox();
     this.root = h("div", { className: "vswaplab-view vswaplab-stepper", tabIndex: 0, role: "group",
       "aria-label": "Stepper: arrow keys step, space plays, page keys change the phase" },
     this.transport.element, this.status, this.picture, ...this.folds.map((fold) => fold.element));

@@ -2,6 +2,8 @@
 
 import { isDark, watchTheme } from "./theme.js";
 
+const LEAST_SCALE = 0.7; // smaller, and words can't be read: then the box scrolls
+
 export class Surface {
   /** `paint(context, theme)` draws in units of `width` by `height`; `themes` are Python's palettes by name. */
   constructor(width, height, themes, paint) {
@@ -38,7 +40,7 @@ export class Surface {
 
   fit() {
     const room = this.parent.clientWidth || this.width;
-    this.scale = Math.min(1, room / this.width);
+    this.scale = Math.max(LEAST_SCALE, Math.min(1, room / this.width));
     const ratio = window.devicePixelRatio || 1;
     const canvas = this.canvas;
     canvas.style.width = `${this.width * this.scale}px`;
