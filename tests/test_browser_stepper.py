@@ -10,7 +10,8 @@ from browser.harness import Chromium, Tab, wait_until
 from browser.viewkit import open_views, serious
 from test_widgets_js import lived, told
 
-from vswaplab.widgets import StateMachine, Stepper
+from vswaplab import Backing
+from vswaplab.widgets import BackingFlow, StateMachine, Stepper
 
 pytestmark = pytest.mark.browser
 
@@ -155,6 +156,22 @@ def test_state_machine_counts_both_ways_and_goes_to_a_chosen_event(chromium: Chr
     position = tab.page.evaluate("document.querySelector('.vswaplab-view').player.tape.position")
     assert "swapfile" in page.locator(".vswaplab-status").inner_text()
     assert 0 < position < view.last
+    assert serious(tab) == []
+    tab.check()
+    tab.page.context.close()
+
+
+def test_flow_has_the_counts_of_each_step(chromium: Chromium, tmp_path: Path) -> None:
+    view = BackingFlow(lived("legacy"))
+    tab = open_views(chromium, tmp_path, view, theme="dark", width=390)
+    stepper, canvas = Stepper(lived("legacy")), tab.page.locator("canvas")
+    tab.page.locator(".vswaplab-view").focus()
+    for key, position in (("Home", 0), ("PageDown", stepper.model.phases[0].position), ("End", view.last)):
+        tab.page.keyboard.press(key)
+        counts = {name: stepper.model.state(position).count(Backing[name]) for name in ("SWAPFILE", "ZSWAP", "FOLIO")}
+        for name, count in counts.items():
+            words = f"{count} {name}"
+            wait_until(lambda words=words: words in str(canvas.get_attribute("aria-label")), words, 5)  # type: ignore[misc]
     assert serious(tab) == []
     tab.check()
     tab.page.context.close()

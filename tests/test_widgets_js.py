@@ -144,7 +144,7 @@ def test_players_agree_with_python(cases: Path) -> None:
             NODE,
             "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON",
             "--test",
-            *(JS_TESTS / f"{name}.test.mjs" for name in ("tape", "scene", "transitions")),
+            *(JS_TESTS / f"{name}.test.mjs" for name in ("tape", "scene", "transitions", "flow")),
         ],
         env={**os.environ, "VSWAPLAB_CASES": str(cases)},
         capture_output=True,

@@ -1,7 +1,8 @@
 """Widgets: pictures you can step through, and predictions to make before a run."""
 
+from vswaplab.widgets.flow import BackingFlow
 from vswaplab.widgets.predict import Prediction
 from vswaplab.widgets.state_machine import StateMachine
 from vswaplab.widgets.stepper import Stepper
 
-__all__ = ["Prediction", "StateMachine", "Stepper"]
+__all__ = ["BackingFlow", "Prediction", "StateMachine", "Stepper"]
