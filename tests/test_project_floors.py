@@ -18,7 +18,7 @@ FLOORS = (
     {"workloads"},
     {"figures"},
     {"widgets", "testing"},
-    {"lab", "bench", "export", "demo", "stress"},
+    {"lab", "bench", "export", "demo"},
     {"cli", "__main__", "__init__"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -13,9 +13,10 @@ import sys
 from collections.abc import Sequence
 
 import vswaplab
-from vswaplab import bench, demo, export, stress
+from vswaplab import bench, demo, export
 from vswaplab.observe import ledger_cli
 from vswaplab.strict import shown
+from vswaplab.testing import stress
 from vswaplab.workloads import cli as workloads
 
 __all__ = ["build_parser", "main"]
