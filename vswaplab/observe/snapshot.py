@@ -19,7 +19,7 @@ from vswaplab.observe.state import DeviceState, ProcessState, PteState, SlotStat
 if TYPE_CHECKING:
     import networkx as nx
 
-__all__ = ["Snapshot", "take_snapshot"]
+__all__ = ["Snapshot", "live_state", "take_snapshot"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def take_snapshot(machine: Any) -> Snapshot:
     """Return the state of a machine, read off its live structures. O(pages + slots)."""
     rmap, clusters = (_rmap(machine), _cluster_rows(machine)) if machine.design == "virtual" else ({}, ())
     swap_clusters = tuple(swap_cluster_rows(machine))
-    return Snapshot(_state(machine), rmap, labels_of(machine), _device_rows(machine), clusters, swap_clusters)
+    return Snapshot(live_state(machine), rmap, labels_of(machine), _device_rows(machine), clusters, swap_clusters)
 
 
 def _rmap(machine: Any) -> dict[swp_slot_t, tuple[int, bool]]:
@@ -85,7 +85,8 @@ def _rmap(machine: Any) -> dict[swp_slot_t, tuple[int, bool]]:
     }
 
 
-def _state(machine: Any) -> State:
+def live_state(machine: Any) -> State:
+    """Return the state of a machine, read off its live structures. O(pages + slots)."""
     return State(
         ptes={
             (pid, vpn): _pte(pte)
@@ -114,11 +115,16 @@ def _slot(machine: Any, entry: int) -> SlotState:
         descriptor.in_swapcache,
         descriptor.memcgid,
         int(handle or 0),
-        machine.zswap.entry(handle).length if descriptor.type is Backing.ZSWAP else 0,
+        _length(machine.zswap, handle) if descriptor.type is Backing.ZSWAP else 0,
         descriptor.swap_cache.pointer if descriptor.swap_cache is not None else 0,
         descriptor.shadow,
         entry if machine.design == "legacy" else 0,
     )
+
+
+def _length(zswap: Any, handle: Any) -> int:
+    """Return the compressed bytes of a zswap entry; 0 for one that is not stored, as in a broken machine."""
+    return int(zswap.table[handle].length) if zswap is not None and 0 < handle < len(zswap.table) else 0
 
 
 def _device_rows(machine: Any) -> tuple[dict[str, Any], ...]:

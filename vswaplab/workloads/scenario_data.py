@@ -4,7 +4,7 @@ The form is a JSON schema, ``scenario_files/schema.json``. What a schema can't s
 stands for something at that point, that ranges lie in their regions, and that the whole stays within bounds.
 
 >>> scenario_names()
-['fork_0', 'fork_1', 'fork_3', 'fork_7', 'one_page', 'real_256']
+['fork_0', 'fork_1', 'fork_3', 'fork_7', 'one_page', 'parent_and_child', 'real_256']
 >>> check_scenario({"name": "x", "operations": [{"op": "exit", "process": "app"}]})
 Traceback (most recent call last):
     ...

@@ -213,8 +213,9 @@ class Player:
         process, written = self._process(operation), self.written[operation["process"]]
         for page, address in self._range(operation):
             if process.read(address, PAGE_SIZE) != written.get((operation["region"], page), ZERO_PAGE):
+                where = f"PTE of page {address // PAGE_SIZE:#x} of process {process.pid}"
                 raise InvariantError(
-                    "contents", f"Page {page} of {operation['region']} reads other than it was written."
+                    "contents", f"Page {page} of {operation['region']} reads other than it was written ({where})."
                 )
             self.run.pages_verified += 1
 
