@@ -1,8 +1,9 @@
 """Widgets: pictures you can step through, and predictions to make before a run."""
 
+from vswaplab.widgets.break_it import BreakIt
 from vswaplab.widgets.flow import BackingFlow
 from vswaplab.widgets.predict import Prediction
 from vswaplab.widgets.state_machine import StateMachine
 from vswaplab.widgets.stepper import Stepper
 
-__all__ = ["BackingFlow", "Prediction", "StateMachine", "Stepper"]
+__all__ = ["BackingFlow", "BreakIt", "Prediction", "StateMachine", "Stepper"]

@@ -87,7 +87,8 @@ def break_it(
 def _run(rule: Rule, broken: Player, sound: Player) -> BrokenRun:
     machine, done = broken.machine, []
     trace, whole = machine.trace, sound.machine.trace
-    assert trace is not None and whole is not None  # scenarios trace
+    assert trace is not None
+    assert whole is not None
     for number, operation in enumerate(broken.operations):
         sound.do(number)
         finding = _attempt(broken, number)

@@ -1,11 +1,12 @@
 // The views by name, and `render`, which JupyterLab (through anywidget) and a page without a kernel both call.
 
+import { BreakIt } from "./breakit.js";
 import { complain } from "./dom.js";
 import { BackingFlow } from "./flow.js";
 import { StateMachine } from "./statemachine.js";
 import { Stepper } from "./stepper.js";
 
-export const VIEWS = { flow: BackingFlow, statemachine: StateMachine, stepper: Stepper };
+export const VIEWS = { breakit: BreakIt, flow: BackingFlow, statemachine: StateMachine, stepper: Stepper };
 
 /** Show a model's view in an element; returns how to take it down. `model` has get, set, on, off, save_changes. */
 export function render({ model, el }) {

@@ -21,7 +21,7 @@ export class SlotGraph {
     this.log = tape.log;
     this.scene = new SlotScene(tape);
     this.selected = null; // {ptes: Set, entries: Set} drawn in full, the rest faint
-    this.broken = []; // [{ptes: [], entries: []}] drawn as broken
+    this.broken = []; // [{edge, ptes: [], entries: [], label}] drawn as broken
     this.surface = new Surface(this.log.width + MARGIN, this.log.height + LEGEND, this.log.themes, (...to) => this.paint(...to));
     this.surface.canvas.addEventListener("pointermove", (event) => this.point(event));
     this.surface.canvas.addEventListener("pointerleave", () => this.hide());
@@ -51,11 +51,13 @@ export class SlotGraph {
 
   paint(context, theme) {
     this.scene.refresh();
-    this.surface.canvas.setAttribute("aria-label", this.scene.alt());
+    const broken = this.broken.map(({ label }) => ` Broken: ${label}.`).join("");
+    this.surface.canvas.setAttribute("aria-label", this.scene.alt() + broken);
     this.changed = this.tape.changed();
     this.paintEdges(context, theme);
     this.paintThings(context, theme);
     this.paintHeadings(context, theme);
+    this.paintBroken(context, theme);
     this.paintLegend(context, theme);
   }
 
@@ -93,7 +95,31 @@ export class SlotGraph {
   }
 
   isBroken(pte, entry, kind) {
-    return this.broken.some((fault) => (kind === "pte" ? fault.ptes?.includes(pte) : fault.entries?.includes(entry)));
+    return this.broken.some(({ edge, ptes, entries }) => {
+      if (edge === "pte" || edge === "contents") return kind === "pte" && (ptes.includes(pte) || entries.includes(entry));
+      const alone = edge === "swapcache" && kind === "backing" && this.tape.state.backing[entry] === 3;
+      return (edge === kind || alone) && entries.includes(entry);
+    });
+  }
+
+  /** A ring of its own shape around what is broken, and the name of the rule beside the first of it. */
+  paintBroken(context, theme) {
+    const { c } = this.log;
+    for (const { ptes, entries, label } of this.broken) {
+      const places = [...ptes.map((p) => [c.pte_x[p], c.pte_y[p]]), ...entries.map((e) => [c.entry_x[e], c.entry_y[e]])];
+      const rings = new Path2D();
+      for (const [x, y] of places) addMark(rings, "diamond-open", x, y, this.log.mark + 5);
+      strokeWith(context, rings, theme.broken, 2.5);
+      if (!places.length) continue;
+      context.font = `bold 12px ${FONT}`;
+      const [x, y] = places.at(-1), wide = context.measureText(label).width + 10, left = Math.min(x, this.log.width - wide);
+      context.fillStyle = theme.ground;
+      context.fillRect(left - 5, y + this.log.mark + 4, wide, 18);
+      context.fillStyle = theme.broken;
+      context.textAlign = "left";
+      context.textBaseline = "middle";
+      context.fillText(label, left, y + this.log.mark + 13);
+    }
   }
 
   paintThings(context, theme) {
