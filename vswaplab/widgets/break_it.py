@@ -60,9 +60,8 @@ class BreakIt(View):
         model = StepModel(self.run.machine, every_event=True)
         packed = StepLog(model)
         header = {**packed.header, "quiz": self._quiz(model, draw)}
-        code = _CODE.format(
-            rule=rule, scenario=STORY if isinstance(scenario, Mapping) else str(scenario), design=design
-        )
+        named = "scenario" if isinstance(scenario, Mapping) else repr(str(scenario))
+        code = _CODE.format(rule=rule, scenario=named, design=design)
         first = max(0, header["quiz"]["within"][0] - 1)
         super().__init__(view="breakit", header=header, data=packed.data, code=code, last=len(model), step=first)
 
