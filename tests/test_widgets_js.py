@@ -176,7 +176,10 @@ def test_a_form_that_the_bundle_does_not_know_is_refused(tmp_path: Path, monkeyp
     (tmp_path / "odd.js").write_text('import * as all from "./log.js";\n', encoding="utf-8")
     (tmp_path / "round.js").write_text('import { a } from "./trip.js";\n', encoding="utf-8")
     (tmp_path / "trip.js").write_text('import { b } from "./round.js";\n', encoding="utf-8")
+    (tmp_path / "two.js").write_text("export const ONE = 1, TWO = 2;\n", encoding="utf-8")
     monkeypatch.setattr(esm, "FOLDER", tmp_path)
+    with pytest.raises(InvalidArgument, match="export one name a line"):
+        esm._wrapped("two")
     with pytest.raises(InvalidArgument, match=r"odd\.js has 'import \* as all"):
         esm._wrapped("odd")
     with pytest.raises(InvalidArgument, match="imports itself"):

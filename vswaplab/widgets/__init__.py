@@ -1,9 +1,10 @@
 """Widgets: pictures you can step through, and predictions to make before a run."""
 
 from vswaplab.widgets.break_it import BreakIt
+from vswaplab.widgets.explorer import SlotExplorer
 from vswaplab.widgets.flow import BackingFlow
 from vswaplab.widgets.predict import Prediction
 from vswaplab.widgets.state_machine import StateMachine
 from vswaplab.widgets.stepper import Stepper
 
-__all__ = ["BackingFlow", "BreakIt", "Prediction", "StateMachine", "Stepper"]
+__all__ = ["BackingFlow", "BreakIt", "Prediction", "SlotExplorer", "StateMachine", "Stepper"]

@@ -26,6 +26,8 @@ _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.MULTILINE
 _EXPORT = re.compile(r"^export (?=(?:const|class|(?:async )?function) (\w+))", re.MULTILINE)
 _DEFAULT = re.compile(r"^export default .*\n", re.MULTILINE)
 _OTHER = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
+_SEVERAL = re.compile(r"^export const \w+ = [^\n(\[{]*, \w+ = .*", re.MULTILINE)
+"""Of several names declared at once only the first would be found."""
 
 
 @cache
@@ -58,6 +60,9 @@ def _wrapped(name: str) -> str:
         taken.append(f"  const {{ {names} }} = {match[2]}_module;\n")
         return ""
 
+    several = _SEVERAL.search(_source(name))
+    if several:
+        raise InvalidArgument(f"{name}.js has {several[0]!r}; export one name a line.")
     body = _DEFAULT.sub("", _IMPORT.sub(take, _source(name)))
     exports = _EXPORT.findall(body)
     body = _EXPORT.sub("", body)

@@ -1,6 +1,7 @@
 // Break-it mode: what a learner's answer is worth. Nothing here draws.
 
-export const MISSING = "missing", WORKING = "keep working", ALMOST = "almost", CORRECT = "correct";
+const MISSING = "missing", WORKING = "keep working", ALMOST = "almost";
+export const CORRECT = "correct";
 
 /** The feedback to {event, place, invariant} (each may be ""): [[what, kind, message]]. `quiz` comes from Python. */
 export function judge(quiz, answer) {

@@ -2,11 +2,14 @@
 
 import { BreakIt } from "./breakit.js";
 import { complain } from "./dom.js";
+import { SlotExplorer } from "./explorer.js";
 import { BackingFlow } from "./flow.js";
+import { Question, Verdict } from "./question.js";
 import { StateMachine } from "./statemachine.js";
 import { Stepper } from "./stepper.js";
 
-export const VIEWS = { breakit: BreakIt, flow: BackingFlow, statemachine: StateMachine, stepper: Stepper };
+export const VIEWS = { breakit: BreakIt, explorer: SlotExplorer, flow: BackingFlow, question: Question, statemachine: StateMachine, stepper: Stepper,
+  verdict: Verdict };
 
 /** Show a model's view in an element; returns how to take it down. `model` has get, set, on, off, save_changes. */
 export function render({ model, el }) {
