@@ -4,7 +4,17 @@ from vswaplab.widgets.break_it import BreakIt
 from vswaplab.widgets.explorer import SlotExplorer
 from vswaplab.widgets.flow import BackingFlow
 from vswaplab.widgets.predict import Prediction
+from vswaplab.widgets.question import QuestionView, VerdictView
 from vswaplab.widgets.state_machine import StateMachine
 from vswaplab.widgets.stepper import Stepper
 
-__all__ = ["BackingFlow", "BreakIt", "Prediction", "SlotExplorer", "StateMachine", "Stepper"]
+__all__ = [
+    "BackingFlow",
+    "BreakIt",
+    "Prediction",
+    "QuestionView",
+    "SlotExplorer",
+    "StateMachine",
+    "Stepper",
+    "VerdictView",
+]
