@@ -1,6 +1,6 @@
 """Measure the views in headless Chromium: from a step to the painted frame, beside plotly's own update of the picture.
 
-    .venv/bin/python tools/bench_ui.py [--slots 64 512 4096] [--events 100000] [--json]
+    .venv/bin/python tools/bench_ui.py [--slots 64 512 4096] [--events 100000] [--map 8388608] [--json]
 
 Times are medians, in milliseconds, of one run on this machine, whose load is printed; the ratio to plotly in the same
 run is what can be compared between machines. Needs the system's Chromium and Playwright (a development dependency).
@@ -25,9 +25,11 @@ from plotly.offline import get_plotlyjs
 
 from vswaplab import Machine
 from vswaplab.figures.slot_graph import slot_graph_figure, trace_updates
+from vswaplab.observe.ledger_build import build
 from vswaplab.units import PAGE_SIZE
-from vswaplab.widgets import Stepper
+from vswaplab.widgets import SlotExplorer, Stepper
 from vswaplab.widgets.page import page_head, view_html
+from vswaplab.widgets.view import View
 from vswaplab.workloads.corpus import real_page_array
 
 FLAGS = [
@@ -60,6 +62,31 @@ _WORK = """(steps) => {
   }
   return times;
 }"""
+_ZOOM = """async (steps) => {
+  const zoom = document.querySelector(".vswaplab-view input[type=range]"), times = [];
+  const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  for (let i = 0; i < steps; i++) {
+    await painted();
+    const start = performance.now();
+    zoom.value = String(i % (Number(zoom.max) + 1));
+    zoom.dispatchEvent(new Event("input"));
+    await painted();
+    times.push(performance.now() - start);
+  }
+  return times;
+}"""
+_HEATMAP = """async ([pictures, steps]) => {
+  const place = document.body.appendChild(document.createElement("div")), times = [];
+  const layout = { width: 900, height: 300, margin: { l: 60, r: 10, t: 10, b: 30 } };
+  await Plotly.newPlot(place, [{ type: "heatmap", z: pictures[0] }], layout);
+  for (let i = 0; i < steps; i++) {
+    const start = performance.now();
+    await Plotly.react(place, [{ type: "heatmap", z: pictures[1 - i % 2] }], layout);
+    await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    times.push(performance.now() - start);
+  }
+  return times;
+}"""
 _PLOTLY = """async ([figures, layout, steps]) => {
   const place = document.body.appendChild(document.createElement("div")), times = [];
   await Plotly.newPlot(place, figures[0], layout);
@@ -88,10 +115,10 @@ def history(slots: int) -> Machine:
     return machine
 
 
-def opened(page: Page, stepper: Stepper, folder: Path) -> float:
-    """Open a page with a stepper; return the milliseconds until it was painted."""
+def opened(page: Page, view: View, folder: Path) -> float:
+    """Open a page with a view; return the milliseconds until it was painted."""
     path = folder / "view.html"
-    path.write_text(f"<!doctype html><meta charset=utf-8>{page_head()}<body>{view_html(stepper)}", encoding="utf-8")
+    path.write_text(f"<!doctype html><meta charset=utf-8>{page_head()}<body>{view_html(view)}", encoding="utf-8")
     page.goto(path.as_uri())
     page.wait_for_selector(".vswaplab-view canvas")
     return float(
@@ -108,8 +135,31 @@ def plotly(page: Page, stepper: Stepper) -> list[float]:
     return list(page.evaluate(_PLOTLY, [scenes, layout, 8 if len(model.layout.universe.entries) < 2000 else 3]))
 
 
-def measure(sizes: list[int], events: int) -> dict[str, Any]:
-    """Return the medians by size, and how long a long trace takes to open."""
+def density(page: Page, slots: int, folder: Path) -> dict[str, float]:
+    """Return the medians of the map of so many slots: zoom to painted frame, a window in Python, plotly's heat map."""
+    explorer = SlotExplorer(build("virtual", slots, "zswap", 60, "random", seed=1))
+    opened(page, explorer, folder)
+    frame = statistics.median(page.evaluate(_ZOOM, STEPS))
+    times = []
+    for first in range(0, slots, slots // 16):
+        start = time.perf_counter()
+        explorer.want = {"part": 0, "first": first, "nr": 1 << 15}
+        times.append(1000 * (time.perf_counter() - start))
+    counts = explorer.slots.counts(explorer.slots.parts[0])[:, 2]
+    counts = counts[: len(counts) // 64 * 64].reshape(-1, 64)
+    page.add_script_tag(content=get_plotlyjs())
+    theirs = statistics.median(page.evaluate(_HEATMAP, [[counts.tolist(), counts[::-1].tolist()], 8]))
+    return {
+        "slots": slots,
+        "zoom": frame,
+        "window": statistics.median(times),
+        "plotly": theirs,
+        "ratio": theirs / frame,
+    }
+
+
+def measure(sizes: list[int], events: int, map_slots: int) -> dict[str, Any]:
+    """Return the medians by size, how long a long trace takes to open, and those of the map at scale."""
     found: dict[str, Any] = {"load": os.getloadavg()[0], "step": {}}
     with sync_playwright() as playwright, TemporaryDirectory() as folder:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
@@ -129,6 +179,9 @@ def measure(sizes: list[int], events: int) -> dict[str, Any]:
             stepper = Stepper(machine, max_nodes=1 << 20)
             packed = 1000 * (time.perf_counter() - start)
             found["open"] = {"events": stepper.last, "pack": packed, "page": opened(page, stepper, Path(folder))}
+        page.close()
+        page = browser.new_page(viewport={"width": 1100, "height": 900})
+        found["density"] = density(page, map_slots, Path(folder))
         browser.close()
     return found
 
@@ -138,9 +191,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure the views in headless Chromium.")
     parser.add_argument("--slots", type=int, nargs="+", default=[64, 512, 4096])
     parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--map", type=int, default=1 << 23, help="slots of the density map")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    found = measure(args.slots, args.events)
+    found = measure(args.slots, args.events, args.map)
     if args.json:
         print(json.dumps(found, indent=1))
         return 0
@@ -152,6 +206,11 @@ def main() -> int:
     opening = found["open"]
     packed = f"a trace of {opening['events']:,} events: packed in {opening['pack']:.0f} ms"
     print(f"\n{packed}, its page painted after {opening['page']:.0f} ms")
+    scale = found["density"]
+    zoom = f"the map of {scale['slots']:,} slots: zoom to painted frame {scale['zoom']:.1f} ms"
+    print(
+        f"{zoom}, plotly's heat map {scale['plotly']:.0f} ms; 32,768 slots read in Python in {scale['window']:.1f} ms"
+    )
     print(f"medians, ms; load when it began {found['load']:.2f}, {os.cpu_count()} CPUs")
     return 0
 
