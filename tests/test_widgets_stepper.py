@@ -12,7 +12,7 @@ from vswaplab.events import Event
 from vswaplab.observe.drgn import drgn_lines
 from vswaplab.observe.sources import SOURCES
 from vswaplab.observe.tracepoints import Trace
-from vswaplab.widgets import Prediction, Stepper
+from vswaplab.widgets import Stepper
 from vswaplab.widgets.step_log import StepLog
 from vswaplab.widgets.step_model import StepModel
 
@@ -111,28 +111,6 @@ def test_a_trace_that_dropped_its_beginning_is_stepped_from_what_it_keeps() -> N
     assert stepper.model.state(0) == trace.step(trace.first - 1)
     stepper.step = stepper.last
     assert stepper.model.state(stepper.last) == trace.step(len(trace) - 1)
-
-
-def test_a_prediction_is_recorded_once_and_answered_after_the_run() -> None:
-    prediction = Prediction("How many?", {"none": "Look again.", "all": "Indeed."})
-    assert prediction.record.disabled
-    prediction.choices.value = "none"
-    prediction.record.click()
-    prediction.choices.value = "all"
-    prediction.record.click()
-    assert prediction.recorded == "none"
-    assert prediction.check("all") == "You predicted: none. The run says: all. Look again."
-    assert "Look again." in prediction.result.value
-
-
-def test_a_right_prediction_and_a_missing_one_are_told_apart() -> None:
-    right = Prediction("How many?", {"none": "Look again.", "all": "Indeed."})
-    right.choices.value = "all"
-    right.record.click()
-    assert right.check("all").startswith("As you predicted: all.")
-    assert Prediction("How many?", {"all": "Indeed."}).check("all").startswith("No prediction was recorded.")
-    with pytest.raises(InvalidArgument, match="not one of the choices"):
-        right.check("some")
 
 
 def test_sources_are_those_of_the_document() -> None:

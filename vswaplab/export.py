@@ -87,8 +87,9 @@ def execute(path: Path) -> NotebookNode:
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(path.parent)}},
     )
-    # Other renderers of plotly put 4.6 MB of plotly.js, or a link to it, into every output.
-    environment = {**os.environ, "PLOTLY_RENDERER": "plotly_mimetype"}
+    # Other renderers of plotly put 4.6 MB of plotly.js, or a link to it, into every output. Answers to questions are
+    # whoever gave them's own: a page begins without.
+    environment = {**os.environ, "PLOTLY_RENDERER": "plotly_mimetype", "VSWAPLAB_PROGRESS": "off"}
     try:
         client.execute(env=environment)
     except CellExecutionError as error:

@@ -62,6 +62,7 @@ class Asked(QuestionView):
         if kept.attempts and not isinstance(question, Task):
             self._say(check(question, kept.answer))
         self._before = given
+        self.result: TaskResult | None = None
         self.observe(self._heard, "given")
 
     @property
@@ -77,8 +78,8 @@ class Asked(QuestionView):
         assert said is not None
         return said
 
-    def reveal(self, truth: str | float) -> Feedback:
-        """Answer a prediction with what the run says, show that here, and return it; it can't be changed then."""
+    def reveal(self, truth: str | float) -> None:
+        """Answer a prediction with what the run says, and show that here; it can't be changed then."""
         if not isinstance(self.question, Predict):
             raise InvalidArgument(f"Question {self.question.id} is no prediction: only a run's answer is revealed.")
         self.question = self.question.answered(truth)
@@ -88,20 +89,18 @@ class Asked(QuestionView):
         if self.given.get("attempts"):
             self._keep(kind=feedback.kind.value, revealed=True)
         display(VerdictView(header_of(self.question, self._digest), self.feedback))  # type: ignore[no-untyped-call]
-        return feedback
 
-    def check(self, function: Any) -> TaskResult:
-        """Run a task's checks on a function, show what they say here, and return it."""
+    def check(self, function: Any) -> None:
+        """Run a task's checks on a function, and show what they say here; `result` has it too."""
         if not isinstance(self.question, Task):
             raise InvalidArgument(f"Question {self.question.id} is no task: it is answered in its own box.")
-        result = run_task(self.question, function)
+        self.result = result = run_task(self.question, function)
         attempts = self.given.get("attempts", 0) + 1
         self._before = {**self.given, "attempts": attempts}
         self.given = self._before
         self._say(result.feedback, rows=[[each.name, each.passed, each.message] for each in result.results])
         self._keep(answer=None, kind=result.feedback.kind.value, attempts=attempts)
         display(VerdictView(header_of(self.question, self._digest), self.feedback))  # type: ignore[no-untyped-call]
-        return result
 
     def _say(self, feedback: Feedback, **more: Any) -> None:
         self.feedback = {**feedback.as_dict(), "attempt": self.given.get("attempts", 0), **more}

@@ -1,9 +1,8 @@
-"""Widgets: pictures you can step through, and predictions to make before a run."""
+"""Widgets: pictures you can step through, and questions; `vswaplab.lab` makes those."""
 
 from vswaplab.widgets.break_it import BreakIt
 from vswaplab.widgets.explorer import SlotExplorer
 from vswaplab.widgets.flow import BackingFlow
-from vswaplab.widgets.predict import Prediction
 from vswaplab.widgets.question import QuestionView, VerdictView
 from vswaplab.widgets.state_machine import StateMachine
 from vswaplab.widgets.stepper import Stepper
@@ -11,7 +10,6 @@ from vswaplab.widgets.stepper import Stepper
 __all__ = [
     "BackingFlow",
     "BreakIt",
-    "Prediction",
     "QuestionView",
     "SlotExplorer",
     "StateMachine",
