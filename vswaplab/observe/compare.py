@@ -32,7 +32,7 @@ from vswaplab.events import Event
 from vswaplab.observe.compare_events import AlignedEvent, EntryOwners, align, event_name, structures_of
 from vswaplab.observe.ledger import AS_POSTED, take_ledger
 from vswaplab.observe.state import PteKey, State
-from vswaplab.observe.tracepoints import TraceRecord
+from vswaplab.observe.tracepoints import Trace, TraceRecord
 from vswaplab.protocols import LOOKUP_KINDS
 
 __all__ = [
@@ -263,6 +263,8 @@ class Comparison:
 
     name: str
     steps: list[Step]
+    traces: Mapping[str, Trace] = field(default_factory=dict, repr=False)
+    """By design, the trace of its machine, for players; empty if nobody kept them."""
 
     @property
     def totals(self) -> dict[str, Totals]:

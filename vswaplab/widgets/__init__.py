@@ -6,6 +6,7 @@ from vswaplab.widgets.flow import BackingFlow
 from vswaplab.widgets.question import QuestionView, VerdictView
 from vswaplab.widgets.state_machine import StateMachine
 from vswaplab.widgets.stepper import Stepper
+from vswaplab.widgets.twin import TwinPlayer
 
 __all__ = [
     "BackingFlow",
@@ -14,5 +15,6 @@ __all__ = [
     "SlotExplorer",
     "StateMachine",
     "Stepper",
+    "TwinPlayer",
     "VerdictView",
 ]

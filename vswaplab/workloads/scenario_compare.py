@@ -52,7 +52,8 @@ def compare_scenario(
             (operation_name(operation), _on_either(players, number))
             for number, operation in enumerate(scenario["operations"])
         ]
-        return Comparison(scenario["name"], list(compare(machines, operations, mode)))
+        traces = {design: machine.trace for design, machine in machines.items() if machine.trace is not None}
+        return Comparison(scenario["name"], list(compare(machines, operations, mode)), traces)
 
 
 def _on_either(players: Mapping[str, Player], number: int) -> Callable[[Any], None]:

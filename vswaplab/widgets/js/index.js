@@ -7,9 +7,18 @@ import { BackingFlow } from "./flow.js";
 import { Question, Verdict } from "./question.js";
 import { StateMachine } from "./statemachine.js";
 import { Stepper } from "./stepper.js";
+import { TwinPlayer } from "./twin.js";
 
-export const VIEWS = { breakit: BreakIt, explorer: SlotExplorer, flow: BackingFlow, question: Question, statemachine: StateMachine, stepper: Stepper,
-  verdict: Verdict };
+export const VIEWS = {
+  breakit: BreakIt,
+  explorer: SlotExplorer,
+  flow: BackingFlow,
+  question: Question,
+  statemachine: StateMachine,
+  stepper: Stepper,
+  twin: TwinPlayer,
+  verdict: Verdict,
+};
 
 /** Show a model's view in an element; returns how to take it down. `model` has get, set, on, off, save_changes. */
 export function render({ model, el }) {

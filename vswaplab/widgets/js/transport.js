@@ -8,9 +8,10 @@ const TICK = 1000 / 60;
 
 /** What a player needs: {length, position, seek(p), phases: [[label, position]]}. `moved()` follows every move. */
 export class Transport {
-  constructor(player, moved) {
+  constructor(player, moved, unit = "event") {
     this.player = player;
     this.moved = moved;
+    this.unit = unit; // what one step is
     this.playing = false;
     this.speed = player.length > 2000 ? 60 : 5;
     this.element = this.build();
@@ -19,22 +20,22 @@ export class Transport {
 
   build() {
     const button = (text, title, act) => h("button", { type: "button", textContent: text, title, onclick: act });
-    const { player } = this;
-    this.first = button("First", "Go to the state before the first event (Home)", () => this.go(0));
-    this.back = button("Step back", "Take the last event back (left arrow)", () => this.go(player.position - 1));
+    const { player, unit } = this, capital = unit[0].toUpperCase() + unit.slice(1);
+    this.first = button("First", `Go to the state before the first ${unit} (Home)`, () => this.go(0));
+    this.back = button("Step back", `Take the last ${unit} back (left arrow)`, () => this.go(player.position - 1));
     this.play = button("Play", "Play or pause (space)", () => this.toggle());
-    this.forward = button("Step forward", "Apply the next event (right arrow)", () => this.go(player.position + 1));
-    this.last = button("Last", "Go to the last event (End)", () => this.go(player.length));
-    this.slider = h("input", { type: "range", min: 0, max: player.length, step: 1, "aria-label": "Event",
+    this.forward = button("Step forward", `Apply the next ${unit} (right arrow)`, () => this.go(player.position + 1));
+    this.last = button("Last", `Go to the last ${unit} (End)`, () => this.go(player.length));
+    this.slider = h("input", { type: "range", min: 0, max: player.length, step: 1, "aria-label": capital,
       oninput: () => this.go(Number(this.slider.value)) });
-    this.event = h("input", { type: "number", min: 0, max: player.length, "aria-label": "Event number",
+    this.event = h("input", { type: "number", min: 0, max: player.length, "aria-label": `${capital} number`,
       onchange: () => this.go(Number(this.event.value) || 0) });
-    this.rate = h("select", { "aria-label": "Speed, events a second",
+    this.rate = h("select", { "aria-label": `Speed, ${unit}s a second`,
       onchange: () => { this.speed = Number(this.rate.value); } },
     ...SPEEDS.map((speed) => h("option", { value: speed, textContent: `${speed}/s`, selected: speed === this.speed })));
     const row = [this.first, this.back, this.play, this.forward, this.last, this.slider, this.event, this.rate];
     if (player.phases.length) row.push(this.phaseMenu());
-    return h("div", { className: "vswaplab-transport", role: "group", "aria-label": "Step through the events" }, ...row);
+    return h("div", { className: "vswaplab-transport", role: "group", "aria-label": `Step through the ${unit}s` }, ...row);
   }
 
   phaseMenu() {
@@ -114,7 +115,7 @@ export class Transport {
   show() {
     const { position, length } = this.player;
     this.slider.value = String(position);
-    this.slider.setAttribute("aria-valuetext", `event ${number(position)} of ${number(length)}`);
+    this.slider.setAttribute("aria-valuetext", `${this.unit} ${number(position)} of ${number(length)}`);
     if (document.activeElement !== this.event) this.event.value = String(position);
     this.first.disabled = this.back.disabled = position === 0;
     this.last.disabled = this.forward.disabled = position === length;
