@@ -13,6 +13,7 @@ import pytest
 from labkit import CHOOSE, EXPLAIN, HINTS, ITEMS, NUMBER, ORDER, PREDICT, answers
 
 from vswaplab import lab
+from vswaplab.cli import main
 from vswaplab.errors import InvalidArgument
 from vswaplab.lab import asked as asked_module
 from vswaplab.lab.asked import Asked, digest
@@ -214,6 +215,19 @@ def test_progress_is_exported_and_reset(tmp_path: Path) -> None:
     assert list(Progress(FILE_NAME).entries) == ["06/a"]
     assert progress.reset() == 1
     assert Progress(FILE_NAME).entry("06/a") == Entry()
+
+
+def test_the_command_line_shows_exports_and_forgets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Asked(NUMBER).answer("24")
+    assert main(["progress"]) == 0
+    assert "06/slot" in capsys.readouterr().out
+    assert main(["progress", "--answers", str(tmp_path), "--out", str(tmp_path / "copy.json")]) == 0
+    capsys.readouterr()
+    assert main(["progress", "--reset"]) == 0
+    assert capsys.readouterr().out == "Answers forgotten: 1.\n"
+    assert main(["progress", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["answers"] == {}
+    assert Progress(tmp_path / "copy.json").entry("06/slot").answer == "24"
 
 
 def test_the_learners_seed_gives_fresh_numbers_and_is_kept(tmp_path: Path) -> None:

@@ -136,6 +136,9 @@ COMMANDS: dict[str, list[str]] = {
     "replay --ram=64K": ["sqlit", "/", "/dev/zero", "/dev/null", ".npy", "x.npz"],
     "run": ["two_pages", "/", "/dev/zero", ".json"],
     "run one_page --design": ["", "all"],
+    "run one_page --step": ["-1", "14", "4294967296"],
+    "token": ["", "one_page", "vs1-", "vs1-0179-ZPRB-0VSF-D3S", "vs2-0179-ZPRB-0VSF-D3R"],
+    "token vs1-0179-ZPRB-0VSF-D3R --scenario": ["two_pages", "/", "/dev/zero", ".json"],
     "overhead --size": ["", "0", "1P", "4096P"],
     "overhead --size 1M --usage": ["", "101", "-1", "infinity"],
     "overhead --size 1M --design": ["", "both"],
@@ -160,6 +163,7 @@ COMMANDS: dict[str, list[str]] = {
     "stress --design": ["", "all"],
     "bench": ["nothing.of.the.kind"],
     "html --notebook": ["99"],
+    "progress --answers": ["/nowhere", "/dev/zero", ""],
     "html --notebooks": ["/nowhere", "/dev/zero", ""],
 }
 """What a command is given that is right, and what comes last and can't be meant; to these are added `ANYWHERE`."""

@@ -15,21 +15,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vswaplab.errors import InvalidArgument
 from vswaplab.lab import questions
-from vswaplab.lab.asked import Asked
 from vswaplab.lab.fresh import draws
 from vswaplab.lab.progress import Progress, progress_here
+from vswaplab.workloads.token import decode_token, open_token
+
+if TYPE_CHECKING:
+    from vswaplab.lab.asked import Asked
+    from vswaplab.widgets.stepper import Stepper
 
 __all__ = [
-    "Asked",
     "choose",
     "explain",
     "fresh",
     "hints",
     "number",
+    "open_stepper",
     "order",
     "predict",
     "progress",
@@ -48,7 +52,7 @@ def choose(id: str, prompt: str, options: Mapping[str, str | bool], *, answer: s
     if len(right) != 1 or (answer and marked):
         raise InvalidArgument(f"Question {id}: mark the right option with True, or name it with answer=.")
     messages = {option: "" if message is True else message for option, message in options.items()}
-    return Asked(questions.Choose(id=id, prompt=prompt, options=messages, right=right[0], **help))  # type: ignore[arg-type]
+    return _ask(questions.Choose(id=id, prompt=prompt, options=messages, right=right[0], **help))  # type: ignore[arg-type]
 
 
 def number(
@@ -68,19 +72,19 @@ def number(
     asked = questions.Number(
         id=id, prompt=prompt, answer=answer, unit=unit, tolerance=tolerance, near=near or {}, **help
     )
-    return Asked(asked)
+    return _ask(asked)
 
 
 def order(
     id: str, prompt: str, items: Sequence[str], *, because: Mapping[tuple[str, str], str] | None = None, **help: Any
 ) -> Asked:
     """Ask for the order of items, given here in the right one; `because` says why the first of a pair comes first."""
-    return Asked(questions.Order(id=id, prompt=prompt, items=items, because=because or {}, **help))
+    return _ask(questions.Order(id=id, prompt=prompt, items=items, because=because or {}, **help))
 
 
 def explain(id: str, prompt: str, rubric: Mapping[str, str], *, words: int = 8, **help: Any) -> Asked:
     """Ask for a few sentences, which the writer compares with a rubric: each point, and what to add without it."""
-    return Asked(questions.Explain(id=id, prompt=prompt, rubric=rubric, words=words, **help))
+    return _ask(questions.Explain(id=id, prompt=prompt, rubric=rubric, words=words, **help))
 
 
 def predict(
@@ -102,7 +106,7 @@ def predict(
         asked = questions.Choose(id=id, prompt=prompt, options=options)
     else:
         asked = questions.Number(id=id, prompt=prompt, answer=None, unit=unit, tolerance=tolerance, near=near or {})
-    return Asked(questions.Predict(id=id, prompt=prompt, asked=asked, **help))
+    return _ask(questions.Predict(id=id, prompt=prompt, asked=asked, **help))
 
 
 def task(
@@ -118,17 +122,17 @@ def task(
     A test is passed if it returns True or None; what an assertion in it says is the message then.
     """
     made = [questions.Check(*check) for check in checks]
-    return Asked(questions.Task(id=id, prompt=prompt, checks=made, seconds=seconds, **help))
+    return _ask(questions.Task(id=id, prompt=prompt, checks=made, seconds=seconds, **help))
 
 
 def hints(id: str, levels: Sequence[str], prompt: str = "Hints", *, solution: str = "") -> Asked:
     """Show three hints, folded, and with `solution` a solution that opens only on request."""
-    return Asked(questions.Help(id=id, prompt=prompt, hints=levels, solution=solution))
+    return _ask(questions.Help(id=id, prompt=prompt, hints=levels, solution=solution))
 
 
 def solution(id: str, text: str, prompt: str = "Solution") -> Asked:
     """Show a solution, folded; lines indented by four spaces are code."""
-    return Asked(questions.Help(id=id, prompt=prompt, solution=text))
+    return _ask(questions.Help(id=id, prompt=prompt, solution=text))
 
 
 def fresh(id: str, seed: int | None = None) -> Random:
@@ -136,6 +140,21 @@ def fresh(id: str, seed: int | None = None) -> Random:
     return draws(id, progress_here().seed if seed is None else seed)
 
 
+def open_stepper(token: str, scenario: Mapping[str, Any] | str | None = None) -> Stepper:
+    """Return a stepper at the event of a scenario token (`vswaplab.workloads.token`), the last unless it names one."""
+    from vswaplab.widgets.stepper import Stepper
+
+    opened = decode_token(token, scenario)
+    with open_token(opened) as run:
+        return Stepper(run.machine, step=opened.event)
+
+
 def progress() -> Progress:
     """Return the answers kept in this folder: shows as a table; has `export`, `reset` and `set_seed`."""
     return progress_here()
+
+
+def _ask(question: questions.Question) -> Asked:
+    from vswaplab.lab.asked import Asked  # here: the command line need not wait for all widgets
+
+    return Asked(question)

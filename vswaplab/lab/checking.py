@@ -62,7 +62,7 @@ WORDS = {
     "tick": "Now compare: tick what your text says.",
     "explained": "Your text has all of it.",
     "right": "That is it.",
-    "recorded": "Recorded. You can change it until the run has spoken.",
+    "recorded": "You can change it until the run has spoken.",
     "predicted": "As you predicted: {answer}.",
     "surprised": "You predicted: {answer}. The run says: {truth}.",
     "unpredicted": "No prediction was recorded. The run says: {truth}.",

@@ -1,4 +1,4 @@
-"""Commands of workloads: ``vswaplab replay`` and ``vswaplab run``, and those of `vswaplab.workloads.kernel_cli`."""
+"""Commands of workloads: ``vswaplab replay``, ``run`` and ``token``, and those of `vswaplab.workloads.kernel_cli`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import json
 import sys
 from pathlib import Path
 
+from vswaplab.errors import InvalidArgument
 from vswaplab.mm.machine import DESIGNS
 from vswaplab.strict import integer
 from vswaplab.workloads import kernel_cli
+from vswaplab.workloads.counters import counters
 from vswaplab.workloads.progress import progress_on_stderr
 from vswaplab.workloads.replay import replay
 from vswaplab.workloads.scenario_compare import compare_scenario
 from vswaplab.workloads.scenario_data import scenario_names
-from vswaplab.workloads.scenarios import run_scenario
+from vswaplab.workloads.token import decode_token, make_token, open_token
 from vswaplab.workloads.traces import load_trace
 
 __all__ = ["add_commands"]
@@ -44,11 +46,33 @@ def _replay(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     if args.design == BOTH:
+        if args.token or args.step is not None:
+            raise InvalidArgument("A token and a step are of one machine; name one design with --design.")
         comparison = compare_scenario(args.scenario, folder=args.folder)
         print(json.dumps(comparison.as_dict(), indent=1) if args.json else comparison)
         return 0
-    with run_scenario(args.scenario, design=args.design, folder=args.folder) as run:
-        print(json.dumps(run.as_dict(), indent=1) if args.json else run)
+    token = make_token(args.scenario, design=args.design, step=args.step)
+    with open_token(token, folder=args.folder) as run:
+        if args.json:
+            print(json.dumps({**run.as_dict(), **({"token": token.encode()} if args.token else {})}, indent=1))
+        else:
+            print(run)
+            if args.token:
+                print(token.encode())
+    return 0
+
+
+def _token(args: argparse.Namespace) -> int:
+    token = decode_token(args.token, args.scenario)
+    told = token.describe()
+    with open_token(token) as run:
+        now = {"phase": "now", **counters(run.machine)}
+        if args.json:
+            print(json.dumps({**told, "phases": run.phases, "now": now}, indent=1))
+            return 0
+        run.phases.append(now)
+        print("\n".join(f"{name:<12}{value}" for name, value in told.items() if value not in ("", None, {})))
+        print(f"\n{run}\n\n{run.machine.procfs('swaps')}", end="")
     return 0
 
 
@@ -86,7 +110,15 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="default: as the scenario says; both: one after each operation, and print what differs",
     )
     parser.add_argument("--folder", type=Path, metavar="DIR", help="make swap devices files in DIR; default: in memory")
+    parser.add_argument("--step", type=integer, metavar="N", help="do the first N operations only; default: all")
+    parser.add_argument("--token", action="store_true", help="print the token that opens the same state elsewhere")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_run)
+
+    parser = commands.add_parser("token", help="say what a scenario token is of, and open its state")
+    parser.add_argument("token", metavar="TOKEN", help="vs1- and groups of letters and digits")
+    parser.add_argument("--scenario", metavar="FILE", help="the scenario, where it is not one that ships")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_token)
 
     kernel_cli.add_commands(commands)
