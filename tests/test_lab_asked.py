@@ -20,7 +20,7 @@ from vswaplab.lab.asked import Asked, digest
 from vswaplab.lab.checking import Kind, check
 from vswaplab.lab.progress import FILE_NAME, Entry, Progress, progress_here
 from vswaplab.lab.questions import Check, Task
-from vswaplab.lab.task import run_task
+from vswaplab.lab.tasks import run_task
 
 
 @pytest.fixture(autouse=True)

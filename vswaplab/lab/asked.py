@@ -17,7 +17,7 @@ from vswaplab.errors import InvalidArgument
 from vswaplab.lab.checking import WORDS, Feedback, Kind, check, rules
 from vswaplab.lab.progress import Progress, progress_here
 from vswaplab.lab.questions import Predict, Question, Task
-from vswaplab.lab.task import TaskResult, run_task
+from vswaplab.lab.tasks import TaskResult, run_task
 from vswaplab.strict import load_json
 from vswaplab.widgets.question import QuestionView, VerdictView
 
