@@ -29,6 +29,7 @@ from vswaplab.backends.swap_globals import PercpuCluster, SwapGlobals, insert_by
 from vswaplab.backends.swap_info import SwapFile
 from vswaplab.entry import MAX_SWAPFILES, SLOT_OFFSET_BITS, SLOT_OFFSET_MASK, U64, swp_slot_t
 from vswaplab.errors import Busy, DeviceIOError, InvalidArgument, NoSpace, NotFound, NotPermitted, SwapError
+from vswaplab.protocols import SwapoffReport
 from vswaplab.strict import quoted
 from vswaplab.units import PAGE_SIZE, SWAP_NR_ORDERS
 
@@ -54,6 +55,8 @@ class SwapDevices(SwapGlobals):
         self._least_priority = -1
         self.read_errors = 0
         """Requests for swapped pages that failed, over all devices there ever were."""
+        self.swapoff_report: SwapoffReport | None = None
+        """What the swapoff that is under way has counted so far, for those who watch it."""
 
     def __getitem__(self, type: int) -> SwapFile:
         si = self.swap_info[type] if 0 <= type < len(self.swap_info) else None

@@ -21,6 +21,7 @@ def run_swapoff(devices: SwapDevices, type: int, empty: Callable[[SwapFile, Swap
     report = SwapoffReport(type=type)
     si = devices.begin_swapoff(type)
     reads, sequential = si.device.reads, si.device.sequential_reads
+    devices.swapoff_report = report
     try:
         empty(si, report)
         if si.inuse_pages:
@@ -28,6 +29,8 @@ def run_swapoff(devices: SwapDevices, type: int, empty: Callable[[SwapFile, Swap
     except BaseException:
         devices.abort_swapoff(type)
         raise
+    finally:
+        devices.swapoff_report = None
     report.io_requests = si.device.reads - reads
     report.io_sequential = si.device.sequential_reads - sequential
     devices.finish_swapoff(type)

@@ -45,13 +45,16 @@ class Swapoff(SwapIO):
     def _in_use(self, device: SwapFile, host: SwapoffHost, report: SwapoffReport) -> Iterator[tuple[int, int]]:
         """Scan the device's bitmap in order; yield (offset, entry) of each slot still in use when its turn comes."""
         report.rounds += 1
-        report.slots_scanned += device.max
+        last = 0
         for offset in device.allocated_offsets():
-            stop_if_cancelled(host)
             at = int(offset)
+            report.slots_scanned += at - last
+            last = at
+            stop_if_cancelled(host)
             entry = self._rmap_read(device, at) if device.is_allocated(at) else 0
             if entry:
                 yield at, entry
+        report.slots_scanned += device.max - last
 
     def _pagein(self, entry: int, host: SwapoffHost, report: SwapoffReport) -> FolioLike | None:
         cached = self.swap_cache_get_folio(entry)

@@ -3,7 +3,9 @@
 from vswaplab.widgets.break_it import BreakIt
 from vswaplab.widgets.explorer import SlotExplorer
 from vswaplab.widgets.flow import BackingFlow
+from vswaplab.widgets.ledger import ByteLedger
 from vswaplab.widgets.question import QuestionView, VerdictView
+from vswaplab.widgets.race import SwapoffRace
 from vswaplab.widgets.state_machine import StateMachine
 from vswaplab.widgets.stepper import Stepper
 from vswaplab.widgets.twin import TwinPlayer
@@ -11,10 +13,12 @@ from vswaplab.widgets.twin import TwinPlayer
 __all__ = [
     "BackingFlow",
     "BreakIt",
+    "ByteLedger",
     "QuestionView",
     "SlotExplorer",
     "StateMachine",
     "Stepper",
+    "SwapoffRace",
     "TwinPlayer",
     "VerdictView",
 ]

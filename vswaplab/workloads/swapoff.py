@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -36,8 +36,10 @@ __all__ = [
     "STATES",
     "SWAPPED",
     "WHERE",
+    "BuiltSwapoff",
     "Fit",
     "SwapoffRow",
+    "SwapoffSetting",
     "fit",
     "fastest",
     "fits_text",
@@ -113,29 +115,13 @@ def measure_swapoff(
     `where` is one of `WHERE`, `state` of `STATES`, `backing` of `BACKINGS`. Nothing mapped means no strangers. The
     contents are compared afterwards. InvalidArgument for a setting that can't be.
     """
-    swapped = whole_number(swapped, "swapped", 1, MAX_SWAPPED)
-    strangers = whole_number(strangers, "strangers", 0, MAX_STRANGERS)
-    for value, allowed in ((where, WHERE), (state, tuple(STATES)), (backing, BACKINGS)):
-        if value not in allowed:
-            raise InvalidArgument(f"{quoted(value)} is not one of {', '.join(allowed)}.")
-    pages = pages_of(mapped, "mapped")
-    strangers = strangers if pages else 0
-    require_memory(8 * pages * strangers + 3 * PAGE_SIZE * (swapped + strangers), "This swapoff")
-    ram = (2 * swapped + 2 * strangers + 1024) * PAGE_SIZE
-    zswap = {"compressor": "lz4", "max_pool_percent": 50} if backing == "zswap" else None
-    with Machine(ram, design, cpus=1, zswap=zswap, page_cluster=0, trace=False) as machine:
-        setting = _Setting(machine, swapped, pages, state)
-        device = machine.swapon(size=_slots(swapped + strangers) * PAGE_SIZE)
-        if where == "before":
-            setting.add_strangers(strangers)
-        setting.add_owner()
-        if where == "after":
-            setting.add_strangers(strangers)
-        setting.settle()
-        report = machine.swapoff(device)
-        setting.verify()
-        machine.check()
-    return SwapoffRow(design, swapped, pages * strangers, strangers, where, state, backing, report)
+    setting = SwapoffSetting(swapped, mapped, strangers, where, state, backing)
+    with setting.build(design) as built:
+        report = built.machine.swapoff(built.device)
+        built.verify()
+        built.machine.check()
+    mapped_ptes = setting.pages * setting.strangers
+    return SwapoffRow(design, setting.swapped, mapped_ptes, setting.strangers, where, state, backing, report)
 
 
 def _slots(pages: int) -> int:
@@ -143,13 +129,60 @@ def _slots(pages: int) -> int:
     return SWAPFILE_CLUSTER * (2 + 4 * pages // SWAPFILE_CLUSTER)
 
 
-class _Setting:
-    """The processes on a machine before a swapoff."""
+class SwapoffSetting:
+    """What a device holds before its swapoff, and who else is there; arguments as for `measure_swapoff`."""
 
-    def __init__(self, machine: Machine, swapped: int, pages: int, state: str) -> None:
-        self.machine, self.swapped, self.pages, self.state = machine, swapped, pages, state
+    def __init__(
+        self,
+        swapped: int,
+        mapped: int | str = 0,
+        strangers: int = 1,
+        where: str = "after",
+        state: str = "in",
+        backing: str = "device",
+    ) -> None:
+        """InvalidArgument for a setting that can't be."""
+        self.swapped = whole_number(swapped, "swapped", 1, MAX_SWAPPED)
+        strangers = whole_number(strangers, "strangers", 0, MAX_STRANGERS)
+        for value, allowed in ((where, WHERE), (state, tuple(STATES)), (backing, BACKINGS)):
+            if value not in allowed:
+                raise InvalidArgument(f"{quoted(value)} is not one of {', '.join(allowed)}.")
+        self.pages = pages_of(mapped, "mapped")
+        """Pages that each stranger maps."""
+        self.strangers = strangers if self.pages else 0
+        self.where, self.state, self.backing = where, state, backing
+        require_memory(8 * self.pages * self.strangers + 3 * PAGE_SIZE * (swapped + self.strangers), "This swapoff")
+
+    def build(self, design: str, trace: bool = False) -> BuiltSwapoff:
+        """Make the machine, with its device on and all processes in their states."""
+        pages = self.swapped + self.strangers
+        ram = (2 * pages + 1024) * PAGE_SIZE
+        zswap = {"compressor": "lz4", "max_pool_percent": 50} if self.backing == "zswap" else None
+        machine = Machine(ram, design, cpus=1, zswap=zswap, page_cluster=0, trace=trace)
+        built = BuiltSwapoff(self, machine, machine.swapon(size=_slots(pages) * PAGE_SIZE))
+        if self.where == "before":
+            built.add_strangers()
+        built.add_owner()
+        if self.where == "after":
+            built.add_strangers()
+        built.settle()
+        return built
+
+
+class BuiltSwapoff:
+    """A machine before a swapoff; close it, or use it in a `with`."""
+
+    def __init__(self, setting: SwapoffSetting, machine: Machine, device: Any) -> None:
+        self.setting, self.machine, self.device = setting, machine, device
+        self.swapped, self.pages, self.state = setting.swapped, setting.pages, setting.state
         self.owner: tuple[Process, Region] | None = None
         self.strangers: list[tuple[Process, Region]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.machine.close()
 
     def add_owner(self) -> None:
         """Write the owner's pages, no two alike and none zero, and push them out."""
@@ -160,12 +193,12 @@ class _Setting:
         self.machine.reclaim()
         self.owner = process, region
 
-    def add_strangers(self, nr: int) -> None:
+    def add_strangers(self) -> None:
         """Map the strangers' memory, write the last page of each, and push these out unless they are never to swap.
 
         The last page, so that a walk that ends at it has seen the others.
         """
-        for i in range(nr):
+        for i in range(self.setting.strangers):
             process = self.machine.spawn(f"stranger{i}")
             region = process.mmap(self.pages * PAGE_SIZE)
             process.populate(region)
@@ -185,12 +218,16 @@ class _Setting:
                 process.munmap(region.page(-1))
 
     def verify(self) -> None:
-        """Compare every page of the owner with what was written; InvalidArgument names the first that differs."""
+        """Compare every page of the owner with what was written; InvalidArgument if any differs."""
+        lost = self.lost()
+        if lost:
+            raise InvalidArgument(f"{lost} pages of the owner read other than they were written.")
+
+    def lost(self) -> int:
+        """Read every page of the owner and return how many differ from what was written."""
         assert self.owner is not None
         process, region = self.owner
-        for i in range(self.swapped):
-            if process.read(region.start + i * PAGE_SIZE, 8) != _content(i):
-                raise InvalidArgument(f"Page {i} of the owner reads other than it was written.")
+        return sum(process.read(region.start + i * PAGE_SIZE, 8) != _content(i) for i in range(self.swapped))
 
 
 def _content(i: int) -> bytes:

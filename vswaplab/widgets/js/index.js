@@ -4,7 +4,9 @@ import { BreakIt } from "./breakit.js";
 import { complain } from "./dom.js";
 import { SlotExplorer } from "./explorer.js";
 import { BackingFlow } from "./flow.js";
+import { ByteLedger } from "./ledger.js";
 import { Question, Verdict } from "./question.js";
+import { SwapoffRace } from "./race.js";
 import { StateMachine } from "./statemachine.js";
 import { Stepper } from "./stepper.js";
 import { TwinPlayer } from "./twin.js";
@@ -13,7 +15,9 @@ export const VIEWS = {
   breakit: BreakIt,
   explorer: SlotExplorer,
   flow: BackingFlow,
+  ledger: ByteLedger,
   question: Question,
+  race: SwapoffRace,
   statemachine: StateMachine,
   stepper: Stepper,
   twin: TwinPlayer,
