@@ -21,11 +21,11 @@ from vswaplab.errors import InvalidArgument
 from vswaplab.lab import questions
 from vswaplab.lab.fresh import draws
 from vswaplab.lab.progress import Progress, progress_here
-from vswaplab.workloads.token import decode_token, open_token
+from vswaplab.workloads.token import decode_token
 
 if TYPE_CHECKING:
     from vswaplab.lab.asked import Asked
-    from vswaplab.widgets.stepper import Stepper
+    from vswaplab.lab.states import StateStepper
 
 __all__ = [
     "choose",
@@ -140,13 +140,14 @@ def fresh(id: str, seed: int | None = None) -> Random:
     return draws(id, progress_here().seed if seed is None else seed)
 
 
-def open_stepper(token: str, scenario: Mapping[str, Any] | str | None = None) -> Stepper:
-    """Return a stepper at the event of a scenario token (`vswaplab.workloads.token`), the last unless it names one."""
-    from vswaplab.widgets.stepper import Stepper
+def open_stepper(token: str, scenario: Mapping[str, Any] | str | None = None) -> StateStepper:
+    """Return a stepper at the event that a scenario token (`vswaplab.workloads.token`) names, or at the last.
 
-    opened = decode_token(token, scenario)
-    with open_token(opened) as run:
-        return Stepper(run.machine, step=opened.event)
+    Its `token` is that of the event where it stands, in the address of a page too.
+    """
+    from vswaplab.lab.states import StateStepper
+
+    return StateStepper(decode_token(token, scenario))
 
 
 def progress() -> Progress:

@@ -6,8 +6,8 @@ scenario itself is not in it, but a digest of it is: a token of a scenario that 
 
 >>> token = make_token("one_page", step=6)
 >>> token.encode()
-'vs1-0179-ZPRB-0VSF-D3R'
->>> with open_token("vs1-0179-zprb-0vsf-d3r") as run:
+'vs1-0179-ZPRB-0VXP-C9G'
+>>> with open_token("vs1-0179-zprb-0vxp-c9g") as run:
 ...     run.machine.swap.used
 1
 """
@@ -227,9 +227,9 @@ def _written(raw: bytes) -> str:
 
 
 def _crc(payload: bytes) -> bytes:
-    """Return CRC-24 of the payload, begun with the version."""
+    """Return CRC-24 of version, length and payload; without the length, zeros at the end would go unnoticed."""
     crc = 0xB704CE
-    for byte in PREFIX.encode() + payload:
+    for byte in PREFIX.encode() + bytes([len(payload) & 255]) + payload:
         crc ^= byte << 16
         for _ in range(8):
             crc <<= 1

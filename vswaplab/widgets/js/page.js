@@ -1,5 +1,6 @@
 // Views on a page without a kernel: each stands as JSON in a script element, its bytes compressed.
 
+import { followInAddress, goByAddress } from "./address.js";
 import { complain } from "./dom.js";
 import { render } from "./index.js";
 
@@ -46,6 +47,8 @@ async function mount(script, el) {
     for (const [name, text] of Object.entries(packed)) traits[name] = await inflate(text);
     el.model = new PlainModel(traits);
     render({ model: el.model, el });
+    el.arrive?.();
+    followInAddress(el.model);
   } catch (error) {
     complain(el, error);
   }
@@ -60,10 +63,12 @@ export function mountAll() {
       mount(target.previousElementSibling, target);
     }
   }, { rootMargin: "600px" });
-  for (const script of document.querySelectorAll('script[type="application/vswaplab+json"]')) {
+  const scripts = [...document.querySelectorAll('script[type="application/vswaplab+json"]')];
+  for (const script of scripts) {
     const place = document.createElement("div");
     place.className = "vswaplab-place";
     script.after(place);
     near.observe(place);
   }
+  goByAddress(scripts);
 }
