@@ -107,6 +107,11 @@ def test_presets_set_what_python_sets_and_spell_the_sum_out(preset: str, chromiu
     page.get_by_label("Preset").select_option(preset)
     view = ByteLedger(preset)
     assert agrees(tab) == view.settings
+    assert page.get_by_label("Preset").input_value() == preset
+    page.locator(".vswaplab-view").focus()
+    page.keyboard.press("ArrowLeft")
+    assert page.get_by_label("Preset").input_value() == preset
+    page.get_by_label("Preset").select_option(preset)
     said = page.locator(".vswaplab-ledger-boxes").inner_text()
     if preset == "24 instead of 8":
         assert all(each in said for each in ("+128.00", "+16 B"))

@@ -200,8 +200,10 @@ export class ByteLedger {
   }
 
   presetName() {
-    const same = ([, , own]) => Object.entries(own).every(([name, value]) => LOOSE.includes(name) || this.settings[name] === value);
-    return this.header.presets.find(same)?.[0] ?? "";
+    const same = (loose) => ([, , own]) => Object.entries(own).every(([name, value]) => loose.includes(name) || this.settings[name] === value);
+    const { presets } = this.header, fits = presets.filter(same(LOOSE));
+    this.chosen = (presets.find(same([])) ?? fits.find(([name]) => name === this.chosen) ?? fits[0])?.[0] ?? "";
+    return this.chosen;
   }
 
   said() {
@@ -210,7 +212,7 @@ export class ByteLedger {
     const each = (bytes) => (live ? ` (${exact(bytes / live)} bytes an entry)` : "");
     const share = percent(100 * Math.abs(gap) / (s.slots * PAGE));
     const more = gap === 0 ? "They cost the same." : `Virtual costs ${mib(Math.abs(gap))} MiB ${gap > 0 ? "more" : "less"}, ${share} of the device.`;
-    const label = found.crossing.label, part = this.counted ? ` Counted: ${this.header.counts[s.count].title} alone.` : "";
+    const label = found.crossing.label, part = this.counted ? ` Added up: ${this.counted.join(" and ")} alone.` : "";
     return [h("b", { textContent: `At ${percent(s.usage)}${of}, ${count(live, "entry", "entries")}: ` }),
       `legacy ${mib(cost[0])} MiB${each(cost[0])}, virtual ${mib(cost[1])} MiB${each(cost[1])}. ${more} `,
       `${label.slice(0, 1) === "e" ? "Totals are " : "In all, "}${label}.${part}`];
@@ -234,10 +236,9 @@ export class ByteLedger {
   paint(context, theme) {
     const { settings: s, found } = this, note = `${sizeText(s.slots)}, ${this.narrow ? "" : `${this.mixText()}, `}${s.mode}`;
     this.surface.canvas.setAttribute("aria-label", this.alt());
-    const sum = this.counted ? "Totals of what is added up" : "Totals";
     new LedgerPicture(context, theme, this.header, { ...found, layout: layout(this.narrow), usages: USAGES, usage: s.usage, unit: s.unit,
       words: (value) => this.words(value),
-      titles: { legacy: "legacy", virtual: "virtual", totals: sum },
+      titles: { legacy: "legacy", virtual: "virtual", totals: "Totals" },
       notes: { legacy: this.header.units[s.unit], virtual: note } }).paint();
   }
 

@@ -139,7 +139,7 @@ export class LedgerPicture {
     paintMarks(context, path, "diamond-open", theme.text, 2);
     const right = crossing.percent < 50;
     context.textAlign = right ? "left" : "right";
-    context.fillText(crossing.label, Math.min(box.x + box.wide, Math.max(box.x, at[0] + (right ? -4 : 4))), box.y - 10);
+    context.fillText(crossing.label, Math.min(box.x + box.wide, Math.max(box.x + 6, at[0] + (right ? -4 : 4))), box.y - 10);
   }
 
   // -- parts ----------------------------------------------------------------------------------------------------
