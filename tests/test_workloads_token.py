@@ -160,6 +160,8 @@ def test_a_scenario_of_ones_own_is_given_beside_the_token(tmp_path: Path) -> Non
         {"event": -1},
         {"settings": {"design": "legacy"}},
         {"settings": {"nonsense": 1}},
+        {"settings": ["cpus"]},
+        {"step": True},
         {"settings": {"cpus": 1000}},
     ],
 )

@@ -25,7 +25,7 @@ from typing import Any
 
 from vswaplab.errors import InvalidArgument, NotFound
 from vswaplab.mm.machine import DESIGNS
-from vswaplab.strict import choice, load_json, quoted, seed_number, whole_number
+from vswaplab.strict import choice, instance, load_json, quoted, seed_number, whole_number
 from vswaplab.workloads.scenario_compare import operation_name
 from vswaplab.workloads.scenario_data import check_scenario, load_scenario, scenario_names
 from vswaplab.workloads.scenarios import ScenarioRun, start_scenario
@@ -119,6 +119,8 @@ def make_token(
         scenario = load_scenario(scenario)
     else:
         check_scenario(scenario)
+    if settings is not None:
+        instance(settings, dict, "A token's settings")
     step = len(scenario["operations"]) if step is None else step
     return Token(scenario, step, design, seed, dict(settings or {}), event)
 
