@@ -9,6 +9,7 @@ from vswaplab.widgets.race import SwapoffRace
 from vswaplab.widgets.state_machine import StateMachine
 from vswaplab.widgets.stepper import Stepper
 from vswaplab.widgets.twin import TwinPlayer
+from vswaplab.widgets.zswap_pool import ZswapPool
 
 __all__ = [
     "BackingFlow",
@@ -21,4 +22,5 @@ __all__ = [
     "SwapoffRace",
     "TwinPlayer",
     "VerdictView",
+    "ZswapPool",
 ]

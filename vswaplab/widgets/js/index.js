@@ -10,6 +10,7 @@ import { SwapoffRace } from "./race.js";
 import { StateMachine } from "./statemachine.js";
 import { Stepper } from "./stepper.js";
 import { TwinPlayer } from "./twin.js";
+import { ZswapPool } from "./zswappool.js";
 
 export const VIEWS = {
   breakit: BreakIt,
@@ -22,6 +23,7 @@ export const VIEWS = {
   stepper: Stepper,
   twin: TwinPlayer,
   verdict: Verdict,
+  zswappool: ZswapPool,
 };
 
 /** Show a model's view in an element; returns how to take it down. `model` has get, set, on, off, save_changes. */
