@@ -125,6 +125,8 @@ class Number(Question):
     def matches(self, value: float, wanted: float) -> bool:
         """Tell whether a value stands for the one wanted: within the tolerance, or as near as floats are."""
         slack = 0.0 if isinstance(self.tolerance, str) else self.tolerance
+        if self.answer and abs(wanted) < abs(self.answer):
+            slack *= abs(wanted) / abs(self.answer)  # a known error is often much smaller than the answer
         return abs(value - wanted) <= max(slack, 1e-9 * abs(wanted))
 
 

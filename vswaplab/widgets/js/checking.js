@@ -33,7 +33,9 @@ export function parse(text) {
 }
 
 function matches(rules, value, wanted) {
-  return Math.abs(value - wanted) <= Math.max(rules.tolerance, 1e-9 * Math.abs(wanted));
+  const small = rules.answer && Math.abs(wanted) < Math.abs(rules.answer);
+  const slack = small ? rules.tolerance * (Math.abs(wanted) / Math.abs(rules.answer)) : rules.tolerance;
+  return Math.abs(value - wanted) <= Math.max(slack, 1e-9 * Math.abs(wanted));
 }
 
 function number(rules, answer, words) {
