@@ -1,10 +1,10 @@
 """Draw the pictures of the documentation: real pages, swapped out by the model, photographed in Chromium.
 
     .venv/bin/python tools/make_images.py [--out docs/images]
+    .venv/bin/python tools/make_images.py --views build/views
 
-Needs the system's Chromium and Playwright (a development dependency). The pictures: the slot graph of 256 real pages
-(most in zswap, some written back to the swapfile, some read back, the zero page shared), and the stepper in the middle
-of a story, in either design, on a light and on a dark ground.
+The first draws the pictures that the README shows; the second every view on a light and on a dark ground, for whoever
+works on them to look at. Needs the system's Chromium and Playwright (a development dependency).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import shutil
 import struct
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,10 +24,20 @@ import numpy.typing as npt
 from playwright.sync_api import sync_playwright
 
 from vswaplab import Machine
-from vswaplab.figures.slot_graph import slot_graph_figure
-from vswaplab.observe.snapshot import Snapshot
+from vswaplab.lab import choose
+from vswaplab.observe.ledger_build import build
 from vswaplab.units import PAGE_SIZE
-from vswaplab.widgets import Stepper
+from vswaplab.widgets import (
+    BackingFlow,
+    BreakIt,
+    ByteLedger,
+    SlotExplorer,
+    StateMachine,
+    Stepper,
+    SwapoffRace,
+    TwinPlayer,
+    ZswapPool,
+)
 from vswaplab.widgets.page import page_head, view_html
 from vswaplab.widgets.view import View
 from vswaplab.workloads.corpus import real_page_array
@@ -55,21 +66,6 @@ _PIXELS = """async (png) => {
 }"""
 
 
-def slots_of_real_pages(folder: Path) -> Snapshot:
-    """Return the state after 256 pages went out, 64 of them on to the swapfile, and 48 came back."""
-    pages = real_page_array()[::15].copy()
-    pages[::16] = 0
-    with Machine(ram="16M") as machine:
-        machine.swapon(folder / "swap.img", size="8M")
-        app = machine.spawn("app")
-        region = app.mmap(pages.nbytes)
-        app.write(region.start, pages.tobytes())
-        machine.reclaim()
-        machine.writeback(64)
-        app.touch(region.start + np.arange(200, 248) * PAGE_SIZE)
-        return machine.snapshot()
-
-
 def story(design: str) -> Stepper:
     """Return a stepper in the middle of the life of twelve pages, a process and its child."""
     machine = Machine(ram="1M", design=design, page_cluster=0)
@@ -91,12 +87,83 @@ def story(design: str) -> Stepper:
     return stepper
 
 
-def figure_page(snapshot: Snapshot) -> str:
-    """Return a page with the slot graph on white."""
-    figure = slot_graph_figure(snapshot, theme="light")
-    page = figure.to_html(include_plotlyjs=True, full_html=True, config={"displayModeBar": False})
-    return str(page).replace(
-        "<body>", f'<body style="margin:{MARGIN}px {MARGIN}px 0;background:#fff;width:max-content">'
+def busy_pool() -> ZswapPool:
+    """Return the pool of a machine whose zswap is full and written back from."""
+    machine = Machine(ram="4M", page_cluster=0, zswap={"max_pool_percent": 30})
+    machine.swapon(size="8M")
+    app = machine.spawn("app")
+    region = app.mmap(1600 * PAGE_SIZE)
+    pages = real_page_array()[::2]
+    machine.mark("more than fits is written")
+    for i in range(1600):
+        app.write(region.start + i * PAGE_SIZE, pages[i].tobytes())
+    machine.mark("the first are read again")
+    app.touch(region.addresses()[:60])
+    view = ZswapPool(machine)
+    view.step = view.last * 2 // 3
+    return view
+
+
+def mapped() -> SlotExplorer:
+    """Return the map of a machine with pages in every backing, and holes."""
+    machine = Machine(ram="32M", page_cluster=0)
+    machine.swapon(size="4M")
+    app = machine.spawn("app")
+    region = app.mmap(900 * PAGE_SIZE)
+    pages = real_page_array()[::4][:900].copy()
+    pages[::11] = 0
+    app.write(region.start, pages.tobytes())
+    machine.reclaim()
+    machine.writeback(260)
+    child = app.fork()
+    child.touch(region.addresses()[330:420])
+    for first in (100, 480, 700):
+        for process in (app, child):
+            process.munmap(region.start + first * PAGE_SIZE, 40 * PAGE_SIZE)
+    return SlotExplorer(machine, page=(app, region.start + 310 * PAGE_SIZE))
+
+
+def found_fault() -> BreakIt:
+    """Return break-it mode, solved by `SOLVED`."""
+    return BreakIt("count-the-duplicate")
+
+
+def at(view: View, step: int) -> View:
+    """Return a view at a step."""
+    view.step = step  # type: ignore[attr-defined]
+    return view
+
+
+VIEWS: dict[str, Callable[[], View]] = {
+    "stepper": lambda: story("virtual"),
+    "stepper-legacy": lambda: story("legacy"),
+    "explorer": mapped,
+    "explorer-8m": lambda: SlotExplorer(build("virtual", 1 << 23, "zswap", 60, "random", seed=1)),
+    "twin": lambda: TwinPlayer("parent_and_child", step=12),
+    "race": lambda: at(SwapoffRace(), 200),
+    "ledger": ByteLedger,
+    "zswap-pool": busy_pool,
+    "flow": lambda: BackingFlow(story("virtual").model.trace),
+    "state-machine": lambda: StateMachine(story("virtual").model.trace),
+    "break-it": found_fault,
+    "question": lambda: question(),
+}
+"""Every view, at a moment worth looking at."""
+README = {
+    "stepper.png": ("stepper", "light"),
+    "race.png": ("race", "light"),
+    "explorer.png": ("explorer", "light"),
+    "zswap-pool-dark.png": ("zswap-pool", "dark"),
+}
+"""The views that the README shows."""
+
+
+def question() -> View:
+    """Return a question of the lessons."""
+    return choose(
+        "used",
+        "zswap holds 1,000 pages; what does /proc/swaps say is used in the virtual design?",
+        {"0": True, "1,000 pages": "That is the legacy design: there a slot is taken for each."},
     )
 
 
@@ -156,24 +223,19 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Draw the pictures of the documentation.")
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
-    out = parser.parse_args().out
+    parser.add_argument("--views", type=Path, help="draw every view, light and dark, into this folder instead")
+    args = parser.parse_args()
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         print("Chromium is needed; install it with: apt-get install chromium", file=sys.stderr)
         return 1
-    with TemporaryDirectory(prefix="vswaplab-") as folder:
-        slots = figure_page(slots_of_real_pages(Path(folder)))
-    pictures = {
-        "slots.png": (slots, ".scatterlayer .point"),
-        "stepper.png": (view_page(story("virtual"), "light"), ".vswaplab-view canvas"),
-        "stepper-legacy-dark.png": (view_page(story("legacy"), "dark"), ".vswaplab-view canvas"),
-    }
-    too_large = 0
-    for name, (html, ready) in pictures.items():
-        path = out / name
-        photograph(html, ready, path, browser)
+    pictures = README if args.views is None else {f"{n}-{t}.png": (n, t) for n in VIEWS for t in GROUNDS}
+    out, too_large = args.views or args.out, 0
+    for file, (name, theme) in pictures.items():
+        path = out / file
+        photograph(view_page(VIEWS[name](), theme), ".vswaplab-view", path, browser)
         size = path.stat().st_size
-        too_large += size > MAX_BYTES
+        too_large += args.views is None and size > MAX_BYTES
         print(f"{path}: {size:,} bytes")
     return int(too_large > 0)
 

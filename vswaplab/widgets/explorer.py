@@ -40,7 +40,7 @@ __all__ = ["WHOLE", "SlotExplorer"]
 
 WHOLE = 1 << 16
 """Slots up to which a map is sent whole."""
-_STORIES = 8000
+_STORIES = 12_000
 """Events up to which every slot's history is sent along."""
 _LISTS = ("cached", "full", "partial", "stranded", "free", "nonfull", "frag", "discard")
 _FIELDS = {"virtual": (VIRTUAL_FIELDS, 24), "legacy": (LEGACY_FIELDS, 12), "device": (RMAP_FIELDS, 8)}

@@ -121,11 +121,11 @@ export class PoolLog {
   describe() {
     const i = this.position - 1;
     if (i < 0) return "Before the first operation.";
-    const { op, why, entry, length } = this.c, name = `entry ${this.nameOf(entry[i])}`;
+    const { op, why, entry, length } = this.c, name = `Entry ${this.nameOf(entry[i])}`, small = name.toLowerCase();
     const size = this.header.classes[this.c.klass[i]][0];
     if (op[i] === STORE) return `${name} is stored: ${length[i].toLocaleString("en-US")} bytes in an object of ${size.toLocaleString("en-US")}; it is the youngest and has its second chance.`;
-    if (op[i] === VISIT) return `Write-back looks at the oldest, ${name}: it is the youngest now${this.undo[i]?.[1] ? ", its second chance taken" : ", and has no second chance: it goes"}.`;
-    if (op[i] === REFUSED) return `zswap did not take ${name}${why[i] === 0 ? ": it goes to the swapfile" : ": it stays in memory"}.`;
+    if (op[i] === VISIT) return `Write-back looks at the oldest, ${small}: it is the youngest now${this.undo[i]?.[1] ? ", its second chance taken" : ", and has no second chance: it goes"}.`;
+    if (op[i] === REFUSED) return `zswap did not take ${small}${why[i] === 0 ? ": it goes to the swapfile" : ": it stays in memory"}.`;
     const reason = { 0: "written back to the swapfile", 1: "replaced by the zero page", 2: "stored anew", 3: "read back into memory" }[why[i]] ?? "freed with its entry";
     return `${name} leaves, ${reason}; its object of ${size.toLocaleString("en-US")} bytes is free.`;
   }
