@@ -100,6 +100,23 @@ def test_sliders_work_by_keyboard_and_shares_add_up(chromium: Chromium, tmp_path
     page.context.close()
 
 
+def test_what_python_assigns_is_shown(chromium: Chromium, tmp_path: Path) -> None:
+    view = ByteLedger()
+    tab = open_views(chromium, tmp_path, view)
+    page = tab.page
+    view.settings = {**view.settings, "slots": 1 << 18, "zero": 20, "zswap": 30, "disk": 50, "usage": 80}
+    set_it = '(to) => document.querySelector(".vswaplab-place").model.set("settings", to)'
+    page.evaluate(set_it, view.settings)
+    assert agrees(tab) == view.settings
+    said = page.locator(".vswaplab-status").inner_text()
+    costs = [view.ledger(design).mib for design in ("legacy", "virtual")]
+    assert all(f"{design} {mib:.2f} MiB" in said for design, mib in zip(("legacy", "virtual"), costs, strict=True))
+    assert f"equal at {view.crossover:.2f} %" in said
+    assert [each.inner_text() for each in page.locator("output").all()][:2] == ["1 GiB", "80 %"]
+    tab.check()
+    page.context.close()
+
+
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_presets_set_what_python_sets_and_spell_the_sum_out(preset: str, chromium: Chromium, tmp_path: Path) -> None:
     tab = open_views(chromium, tmp_path, ByteLedger(slots=1 << 16, usage=3))
