@@ -1,4 +1,4 @@
-"""The questions of the notebooks: named by their notebook, none twice; a run answers each prediction; some have hints."""
+"""The questions of the notebooks: named by their notebook, none twice, each prediction answered, some with hints."""
 
 from __future__ import annotations
 
@@ -50,3 +50,10 @@ def test_some_questions_have_hints_and_a_solution(path: Path) -> None:
         if name in ASKING and {"hints", "solution"} <= {keyword.arg for keyword in call.keywords}
     ]
     assert len(helped) >= 2
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_the_code_of_a_question_is_folded(path: Path) -> None:
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code" and re.search(rf"\b({'|'.join(ASKING)})\(\s*\"\d\d/", cell.source):
+            assert cell.metadata.get("jupyter", {}).get("source_hidden") is True, cell.id

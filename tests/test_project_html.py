@@ -11,7 +11,7 @@ from browser.harness import Chromium
 
 from vswaplab.cli import main
 from vswaplab.errors import InvalidArgument, NotFound
-from vswaplab.export import CONTROLS_NOTE, execute, find_notebooks
+from vswaplab.export import CONTROLS_NOTE, execute, find_notebooks, to_html
 
 LOADS = re.compile(
     r"""<(?:script|link|img|iframe|source|object|embed)\b[^>]*\b(?:src|href|data)\s*=\s*["']?([^"'\s>]+)"""
@@ -88,6 +88,17 @@ def test_page_opens_offline_with_every_figure_drawn(pages: Path, chromium: Chrom
     # The figure in the widget got its typed arrays back: a line through five points.
     assert tab.page.locator(".js-plotly-plot").first.locator(".scatterlayer .point").count() == 5
     tab.check()
+
+
+@pytest.mark.notebook
+def test_code_that_is_hidden_in_the_notebook_is_folded_in_the_page(tmp_path: Path) -> None:
+    path = write(tmp_path / "hidden.ipynb", "answer = 42", "other = 43")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[1].metadata["jupyter"] = {"source_hidden": True}
+    nbformat.write(notebook, path)
+    found = re.findall(r'<details class="vswaplab-source">.*?</details>', to_html(execute(path), "x"), re.DOTALL)
+    assert len(found) == 1
+    assert ">42<" in found[0]
 
 
 @pytest.mark.notebook
