@@ -234,7 +234,8 @@ export class ByteLedger {
   }
 
   paint(context, theme) {
-    const { settings: s, found } = this, note = `${sizeText(s.slots)}, ${this.narrow ? "" : `${this.mixText()}, `}${s.mode}`;
+    const { settings: s, found } = this, mix = SHARES.filter((name) => s[name]).map((name) => `${s[name]} % ${name}`).join(", ");
+    const note = `${sizeText(s.slots)}, ${this.narrow ? "" : `${mix}, `}${s.mode}`;
     this.surface.canvas.setAttribute("aria-label", this.alt());
     new LedgerPicture(context, theme, this.header, { ...found, layout: layout(this.narrow), usages: USAGES, usage: s.usage, unit: s.unit,
       words: (value) => this.words(value),

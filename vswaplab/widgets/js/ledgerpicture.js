@@ -5,7 +5,7 @@ import { addMark, paintMarks } from "./marks.js";
 import { FONT } from "./surface.js";
 import { colourOf } from "./theme.js";
 
-const AXIS = 46, GUTTER = 158, GAP = 15, HEAD = 30, FOOT = 34, TOTALS = 118;
+const AXIS = 46, GUTTER = 184, GAP = 15, HEAD = 30, FOOT = 34, TOTALS = 118;
 const WIDE = { width: 968, high: 250, columns: 2 }, NARROW = { width: 500, high: 200, columns: 1 };
 const DESIGNS = { legacy: { look: 0, dash: [7, 4], shape: "square" }, virtual: { look: 2, dash: [], shape: "circle" } };
 
@@ -179,8 +179,8 @@ export class LedgerPicture {
   marks(box, values, x, y, design) {
     const { look, shape } = DESIGNS[design], path = new Path2D();
     this.shown.usages.forEach((usage, i) => {
-      const at = y(values[i]);
-      if (usage % 25 === 0 && Number.isFinite(at) && at >= box.y - 4) addMark(path, shape, x(usage), at, 7);
+      if (usage % 25 || !Number.isFinite(values[i]) || y(values[i]) < box.y - 4) return;
+      addMark(path, shape, x(usage), y(values[i]), 7);
     });
     paintMarks(this.context, path, shape, colourOf(this.theme, look));
   }
