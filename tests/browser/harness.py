@@ -197,7 +197,7 @@ class OpenNotebook:
         self.wait_idle()
 
     def _unfinished(self) -> bool:
-        prompts = self.panel.locator(".jp-CodeCell .jp-InputPrompt").all_text_contents()
+        prompts = self.panel.locator(".jp-CodeCell .jp-InputPrompt:not(.jp-Placeholder-prompt)").all_text_contents()
         return not prompts or any(text.strip() in ("[ ]:", "[*]:", "") for text in prompts)
 
     def error_outputs(self) -> list[str]:
