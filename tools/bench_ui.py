@@ -19,8 +19,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import nbformat
 import numpy as np
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, Playwright, sync_playwright
 from plotly.offline import get_plotlyjs
 
 from vswaplab import Machine
@@ -32,6 +33,7 @@ from vswaplab.widgets.page import page_head, view_html
 from vswaplab.widgets.view import View
 from vswaplab.workloads.corpus import real_page_array
 
+ROOT = Path(__file__).resolve().parent.parent
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -158,6 +160,50 @@ def density(page: Page, slots: int, folder: Path) -> dict[str, float]:
     }
 
 
+_CELLS = (
+    """import numpy as np
+from vswaplab import Machine
+from vswaplab.widgets import Stepper
+machine = Machine(ram="8M")
+machine.swapon(size="4M")
+app = machine.spawn("app")
+region = app.mmap("2M")
+app.write(region.start, np.random.default_rng(0).bytes(1 << 20))
+machine.reclaim()""",
+    "Stepper(machine)",
+)
+
+
+def in_lab(playwright: Playwright, folder: Path) -> float:
+    """Return the milliseconds from running a cell in JupyterLab to its stepper's first picture, the library loaded."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from browser.harness import CHROMIUM_FLAGS, Chromium, Lab, OpenNotebook
+
+    notebooks = folder / "lab" / "notebooks"
+    notebooks.mkdir(parents=True)
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in _CELLS])
+    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(made, notebooks / "first.ipynb")
+    lab = Lab(notebooks, ROOT / "tools" / "jupyter")
+    lab.start()
+    browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(CHROMIUM_FLAGS))
+    try:
+        opened = OpenNotebook(Chromium(browser).open(), lab, "first.ipynb")
+        for _ in range(2):  # the second time is measured, as in a notebook that has been begun
+            opened.run_all()
+        cell = opened.panel.locator(".jp-CodeCell").nth(1)
+        cell.locator(".cm-content").click()
+        cell.locator(".vswaplab-view").evaluate("(element) => element.remove()")
+        start = time.perf_counter()
+        opened.page.keyboard.press("Control+Enter")
+        cell.locator(".vswaplab-view canvas").wait_for()
+        opened.page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+        return 1000 * (time.perf_counter() - start)
+    finally:
+        browser.close()
+        lab.stop()
+
+
 def measure(sizes: list[int], events: int, map_slots: int) -> dict[str, Any]:
     """Return the medians by size, how long a long trace takes to open, and those of the map at scale."""
     found: dict[str, Any] = {"load": os.getloadavg()[0], "step": {}}
@@ -183,6 +229,7 @@ def measure(sizes: list[int], events: int, map_slots: int) -> dict[str, Any]:
         page = browser.new_page(viewport={"width": 1100, "height": 900})
         found["density"] = density(page, map_slots, Path(folder))
         browser.close()
+        found["lab"] = in_lab(playwright, Path(folder))
     return found
 
 
@@ -211,6 +258,7 @@ def main() -> int:
     print(
         f"{zoom}, plotly's heat map {scale['plotly']:.0f} ms; 32,768 slots read in Python in {scale['window']:.1f} ms"
     )
+    print(f"JupyterLab: from running a cell to its first picture {found['lab']:.0f} ms")
     print(f"medians, ms; load when it began {found['load']:.2f}, {os.cpu_count()} CPUs")
     return 0
 

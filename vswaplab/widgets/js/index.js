@@ -26,9 +26,17 @@ export const VIEWS = {
   zswappool: ZswapPool,
 };
 
+/** A key in a view is the view's: JupyterLab has commands for arrows and letters, even where a slider has the focus. */
+function keep(event) {
+  if (!event.ctrlKey && !event.metaKey && !event.altKey && event.key !== "Escape" && !(event.shiftKey && event.key === "Enter")) {
+    event.stopPropagation();
+  }
+}
+
 /** Show a model's view in an element; returns how to take it down. `model` has get, set, on, off, save_changes. */
 export function render({ model, el }) {
   el.classList.add("vswaplab");
+  el.addEventListener("keydown", keep);
   try {
     const view = new VIEWS[model.get("view")](model, el);
     return () => view.close();
