@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,14 @@ def test_notebook_ends_with_about_and_testing(path: Path) -> None:
         if line.startswith("#")
     ]
     assert headings[-2:] == ["About", "Testing"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebook_says_how_long_it_takes_and_it_is_under_an_hour(path: Path) -> None:
+    first = nbformat.read(path, as_version=4).cells[0].source
+    minutes = [int(found[1]) for found in re.finditer(r"^\| .+ \| (\d+) \|$", first, re.MULTILINE)]
+    assert len(minutes) >= 3
+    assert sum(minutes) < 60
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
