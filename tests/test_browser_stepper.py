@@ -10,8 +10,10 @@ from browser.harness import Chromium, Tab, wait_until
 from browser.viewkit import open_views, serious
 from test_widgets_js import lived, told
 
-from vswaplab import Backing
+from vswaplab import Backing, Machine
+from vswaplab.units import PAGE_SIZE
 from vswaplab.widgets import BackingFlow, StateMachine, Stepper
+from vswaplab.workloads.corpus import real_page_array
 
 pytestmark = pytest.mark.browser
 
@@ -129,6 +131,61 @@ def test_it_fits_and_axe_finds_no_serious_fault(theme: str, width: int, chromium
     assert widest <= width
     tab.check()
     tab.page.context.close()
+
+
+_COMPARE = """() => {
+  const {layer, surface} = document.querySelector(".vswaplab-view").player.graph;
+  const read = () => {
+    const {image} = layer;
+    return image.getContext("2d").getImageData(0, 0, image.width, image.height).data;
+  };
+  const mended = read();
+  layer.key = "";
+  surface.now();
+  const anew = read();
+  let differ = 0, painted = 0;
+  for (let i = 0; i < anew.length; i++) {
+    differ += Math.abs(mended[i] - anew[i]) > 40;
+    painted += anew[i] > 0;
+  }
+  return {differ: differ / anew.length, painted, repainted: layer.repainted, same: mended.length === anew.length};
+}"""
+
+
+@pytest.mark.parametrize("design", ["virtual", "legacy"])
+def test_many_marks_that_were_brought_up_to_date_look_as_painted_anew(
+    design: str, chromium: Chromium, tmp_path: Path
+) -> None:
+    """Of thousands of marks only those that changed are painted; the picture is that of painting all."""
+    machine = Machine(ram="4M", design=design, page_cluster=0)
+    machine.swapon(size="2M")
+    app = machine.spawn("app")
+    region = app.mmap(300 * PAGE_SIZE)
+    pages = real_page_array()[:300].copy()
+    pages[::9] = 0
+    app.write(region.start, pages.tobytes())
+    machine.reclaim()
+    machine.writeback(80)
+    app.touch(region.addresses()[:120])
+    stepper = Stepper(machine)
+    tab = open_views(chromium, tmp_path, stepper)
+    page = tab.page
+    go = """async (position) => {
+      const {transport, graph} = document.querySelector(".vswaplab-view").player;
+      transport.go(position);
+      graph.surface.now();
+      return graph.layer.repainted;
+    }"""
+    repainted = [page.evaluate(go, stepper.last - back) for back in (0, 1, 2, 3, 40, 300, 299, 900, 5)]
+    assert repainted[0] == 0  # it stood there
+    assert 0 < max(repainted[1:4]) < 8
+    found = page.evaluate(_COMPARE)
+    assert found["same"]
+    assert found["repainted"] > 1000
+    assert found["painted"] > 10_000
+    assert found["differ"] < 1e-4
+    tab.check()
+    page.context.close()
 
 
 def test_a_log_of_another_version_is_one_sentence_in_place_of_the_view(chromium: Chromium, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 // Slot graph: a slot scene on a canvas.
 
+import { MarkLayer } from "./marklayer.js";
 import { addMark, paintMarks } from "./marks.js";
 import { FONT, Surface } from "./surface.js";
 import { SlotScene } from "./slotscene.js";
@@ -8,7 +9,6 @@ import { colourOf } from "./theme.js";
 const LEGEND = 30; // room below the picture
 const MARGIN = 24; // and to its right, for the last label
 const FEW = 8;
-const BATCH = 32; // marks in one path: filling a path takes longer than its parts from about there on
 const MANY = 1200; // entries from which lines are a haze: then some of them stand for all
 const LOOKS = [["present", "PTE, present"], ["swapped", "PTE, swapped out"], [2, "zswap"], [1, "zero page"],
   [0, "swapfile"], [3, "folio in memory"]];
@@ -20,7 +20,7 @@ export class SlotGraph {
     this.tape = tape;
     this.log = tape.log;
     this.scene = new SlotScene(tape);
-    this.selected = null; // {ptes: Set, entries: Set} drawn in full, the rest faint
+    this.layer = this.log.labelled ? null : new MarkLayer(this.scene);
     this.broken = []; // [{edge, ptes: [], entries: [], label}] drawn as broken
     this.surface = new Surface(this.log.width + MARGIN, this.log.height + LEGEND, this.log.themes, (...to) => this.paint(...to));
     this.surface.canvas.addEventListener("pointermove", (event) => this.point(event));
@@ -122,27 +122,41 @@ export class SlotGraph {
     }
   }
 
+  /** Many marks: an image of them, then what the last event changed ringed. */
+  paintMany(context, theme) {
+    const { log, scene } = this, rings = new Path2D(), { canvas, scale } = this.surface;
+    this.layer.paint(context, theme, canvas, scale * (window.devicePixelRatio || 1));
+    const { pte, entry } = this.changed;
+    for (const [what, n] of [["pte", pte], ["entry", entry], ["zswap", entry], ["slot", entry < 0 ? -1 : scene.slotOf(entry)]]) {
+      if (n < 0 || !this.layer.has(what, n) || !this.isChanged(what, n)) continue;
+      const [xs, ys] = this.layer.places[what];
+      addMark(rings, "circle-open", xs[n], ys[n], log.mark + 9);
+    }
+    strokeWith(context, rings, theme.highlight, 3);
+    if (!log.zero || !scene.counts.backing[1]) return;
+    const zero = new Path2D(), [x, y] = log.zero;
+    addMark(zero, log.shapes[1], x, y, log.mark);
+    paintMarks(context, zero, log.shapes[1], colourOf(theme, 1), 2);
+    this.paintLabels(context, theme, [["zero", x, y, scene.labelOf("zero", 0)]]);
+  }
+
   paintThings(context, theme) {
-    const { log, scene } = this, batches = new Map(), rings = new Path2D(), labels = [];
+    if (this.layer) {
+      this.paintMany(context, theme);
+      return;
+    }
+    const { log, scene } = this, paths = new Map(), rings = new Path2D(), labels = [];
     const dot = Math.max(3, log.mark / 3), small = dot / 2;
-    const flush = (look, batch) => {
-      const width = look === "reserved" && !log.labelled ? 1 : look === "reserved" ? 1.5 : 2;
-      paintMarks(context, batch.path, log.shapes[look], colourOf(theme, look), width);
-      batch.path = new Path2D();
-      batch.size = 0;
-    };
     context.fillStyle = theme.faint;
     scene.eachMark(() => {}, (x, y) => context.fillRect(x - small, y - small, dot, dot));
     scene.eachMark((what, n, x, y, look, scale) => {
-      if (!batches.has(look)) batches.set(look, { path: new Path2D(), size: 0 });
-      const batch = batches.get(look);
-      addMark(batch.path, log.shapes[look], x, y, log.mark * scale);
-      if (++batch.size >= BATCH) flush(look, batch);
+      if (!paths.has(look)) paths.set(look, new Path2D());
+      addMark(paths.get(look), log.shapes[look], x, y, log.mark * scale);
       if (this.isChanged(what, n)) addMark(rings, "circle-open", x, y, log.mark + 9);
       const label = scene.labelOf(what, n);
       if (label) labels.push([what, x, y, label]);
     }, () => {});
-    for (const [look, batch] of batches) flush(look, batch);
+    for (const [look, path] of paths) paintMarks(context, path, log.shapes[look], colourOf(theme, look), look === "reserved" ? 1.5 : 2);
     strokeWith(context, rings, theme.highlight, 3);
     this.paintLabels(context, theme, labels);
   }
