@@ -83,9 +83,11 @@ def test_a_page_an_object_and_a_slot_of_the_device_lead_to_the_entry(chromium: C
     page.get_by_role("button", name="Find").click()
     assert "Nothing here answers to slot 99999" in page.locator(".vswaplab-message").inner_text()
     page.get_by_text("The same as a table").click()
-    assert "SWAPFILE" in page.locator(".vswaplab-twin").inner_text()
+    twin = page.locator(".vswaplab-twin")
+    wait_until(lambda: "SWAPFILE" in twin.inner_text(), "the table", 5)
     page.get_by_text("The calls behind this picture").click()
-    assert f"slots.window(part, {physical}, 1)" in page.locator("pre").inner_text()
+    call = f"slots.window(part, {physical}, 1)"
+    wait_until(lambda: page.locator("pre").count() == 1 and call in page.locator("pre").inner_text(), "the calls", 5)
     tab.check()
     page.context.close()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser.harness import Chromium, Tab
+from browser.harness import Chromium, Tab, wait_until
 from browser.viewkit import open_views, serious
 from test_observe_pool_history import busy
 
@@ -47,9 +47,9 @@ def test_keys_step_both_ways_and_the_end_is_the_machines(
     keyboard.press("End")
     assert shown(tab) == end
     page.get_by_text("The same as a table").click()
-    cells = page.locator(".vswaplab-twin tbody tr td:nth-child(4)").all_inner_texts()
-    used = [row.objs_used for row in zswap.pools[0].zspool.classes_table() if row.objs_used]
-    assert cells[: len(used)] == [f"{nr:,}" for nr in used]
+    cells = page.locator(".vswaplab-twin tbody tr td:nth-child(4)")
+    used = [f"{row.objs_used:,}" for row in zswap.pools[0].zspool.classes_table() if row.objs_used]
+    wait_until(lambda: cells.all_inner_texts()[: len(used)] == used, "the table", 5)
     labels = [str(canvas.get_attribute("aria-label")) for canvas in page.locator("canvas").all()]
     assert f"Pages of the pool over {view.last:,} operations: {zswap.pool_pages} now" in labels[1]
     assert serious(tab) == []

@@ -112,7 +112,7 @@ def test_replay_ends_when_its_progress_raises_and_leaves_no_file(tmp_path: Path)
     [
         (["overhead", "--size", "64M", "--json"], "vswaplab.observe.ledger_cli.rows_of"),
         (["swapoff", "--json"], "vswaplab.workloads.kernel_cli.growth"),
-        (["run", "one_page"], "vswaplab.workloads.cli.run_scenario"),
+        (["run", "one_page"], "vswaplab.workloads.cli.open_token"),
     ],
 )
 def test_ctrl_c_on_the_command_line_is_130_and_leaves_nothing_behind(
