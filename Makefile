@@ -22,7 +22,7 @@ export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test html bench bench-ui stress lint format lock clean images chromium
+.PHONY: help setup lab test html bench bench-ui stress lint format lock clean images chromium bubblewrap
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -45,7 +45,7 @@ lab: setup  ## open JupyterLab on the first notebook (LAB_ARGS="--no-browser --p
 	@JUPYTER_CONFIG_PATH=$(CURDIR)/tools/jupyter exec $(BIN)/jupyter lab $(AS_ROOT) \
 	  --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/$(FIRST_NOTEBOOK) $(LAB_ARGS)
 
-test: lint chromium  ## lint, then all tests: library, notebooks, browser (TEST_ARGS="-k swapoff")
+test: lint chromium bubblewrap  ## lint, then all tests: library, notebooks, browser (TEST_ARGS="-k swapoff")
 	@$(BIN)/python -m pytest $(TEST_ARGS)
 
 html: setup  ## execute the notebooks and write standalone pages into build/html
@@ -76,6 +76,10 @@ images: setup chromium  ## draw the pictures of the documentation anew
 chromium:
 	@command -v chromium >/dev/null || { $(APT_GET) update -q && $(APT_GET) install -qy --no-install-recommends chromium; } || \
 	  { echo "The browser tests need Chromium; install it with: apt-get install chromium" >&2; exit 1; }
+
+bubblewrap:
+	@command -v bwrap >/dev/null || { $(APT_GET) update -q && $(APT_GET) install -qy --no-install-recommends bubblewrap; } || \
+	  echo "Without bubblewrap the tests of the grading sandbox are skipped; install it with: apt-get install bubblewrap" >&2
 
 lock:  ## renew requirements.lock from pyproject.toml
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q uv; }

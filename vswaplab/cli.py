@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import vswaplab
 from vswaplab import bench, demo, export
 from vswaplab.lab import cli as lab
+from vswaplab.lab.grading import cli as grading
 from vswaplab.observe import ledger_cli
 from vswaplab.strict import shown
 from vswaplab.testing import stress
@@ -33,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vswaplab", description="Linux swap in two designs, as an executable model.")
     parser.add_argument("--version", action="version", version=f"vswaplab {vswaplab.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for owner in (workloads, ledger_cli, demo, bench, export, stress, lab):
+    for owner in (workloads, ledger_cli, demo, bench, export, stress, lab, grading):
         owner.add_commands(commands)
     return parser
 
