@@ -164,6 +164,12 @@ COMMANDS: dict[str, list[str]] = {
     "bench": ["nothing.of.the.kind"],
     "html --notebook": ["99"],
     "progress --answers": ["/nowhere", "/dev/zero", ""],
+    "grade README.md --lab": ["", "lab9"],
+    "grade README.md --lab lab1_resolve --jobs": ["0", "-1", "1000"],
+    "grade README.md --lab lab1_resolve --seconds": ["0", "-1", "100000"],
+    "grade README.md --lab lab1_resolve --memory": ["0", "-1", "1"],
+    "grade --lab lab1_resolve": ["/nowhere", ""],
+    "assign": ["/nowhere", "/dev/zero", "", "README.md"],
     "html --notebooks": ["/nowhere", "/dev/zero", ""],
 }
 """What a command is given that is right, and what comes last and can't be meant; to these are added `ANYWHERE`."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vswaplab.errors import InvalidArgument, NotFound
 from vswaplab.lab.grading.model import Lab
-from vswaplab.strict import integer, quoted, whole_number
+from vswaplab.strict import integer, path_of, quoted, shown, whole_number
 from vswaplab.workloads.progress import progress_on_stderr
 
 __all__ = ["add_commands"]
@@ -34,6 +34,7 @@ def _grade(args: argparse.Namespace) -> int:
         whole_number(args.memory, "--memory", 64, 1 << 20),
     )
     jobs, progress = whole_number(args.jobs, "--jobs", 1, 256), progress_on_stderr("grading")
+    paths = submissions_in(args.submissions)
     limits = Limits(seconds=seconds, memory=memory << 20)
     graded = grade_all(paths, lab, limits, jobs=jobs, unsafe=args.unsafe, progress=progress)
     write_results(graded, lab, args.out)
@@ -53,10 +54,10 @@ def _assign(args: argparse.Namespace) -> int:
 
     from vswaplab.lab.grading.submission import lab_of, read_notebook, student_version
 
-    for master in args.masters:
+    for master in (path_of(each, "A master") for each in args.masters):
         notebook = read_notebook(master)
         if not lab_of(notebook):
-            raise InvalidArgument(f"{master} is no master of a lab; its metadata name none.")
+            raise InvalidArgument(f"{shown(master)} is no master of a lab; its metadata name none.")
         target = args.out / master.name
         if target.exists() and target.samefile(master):
             raise InvalidArgument(f"{target} is the master itself; choose another folder with --out.")
@@ -69,7 +70,7 @@ def _assign(args: argparse.Namespace) -> int:
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands of this module."""
     parser = commands.add_parser("grade", help="grade submissions of a course lab, each in a sandbox")
-    parser.add_argument("submissions", metavar="SUBMISSION", nargs="+", type=Path, help="notebooks, or folders of them")
+    parser.add_argument("submissions", metavar="SUBMISSION", nargs="+", help="notebooks, or folders of them")
     parser.add_argument(
         "--lab", required=True, help="which lab: lab1_resolve, lab2_allocate, lab3_swapoff, lab4_policy"
     )
@@ -81,6 +82,6 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_grade)
     parser = commands.add_parser("assign", help="make the student versions of course labs")
-    parser.add_argument("masters", metavar="MASTER", nargs="+", type=Path, help="masters in notebooks/labs")
+    parser.add_argument("masters", metavar="MASTER", nargs="+", help="masters in notebooks/labs")
     parser.add_argument("--out", type=Path, default=Path("release"), help="where they go (default: release)")
     parser.set_defaults(run=_assign)

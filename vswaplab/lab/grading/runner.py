@@ -12,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from vswaplab.errors import InvalidArgument, NotPermitted
+from vswaplab.errors import InvalidArgument, NotPermitted, SwapError
 from vswaplab.lab.grading.model import Check, Lab, Outcome, run_check
 from vswaplab.lab.grading.remote import GradingError, Limits, Student, StudentError
 from vswaplab.lab.grading.submission import lab_of, read_notebook, source_of
+from vswaplab.strict import path_of, shown
 
 __all__ = ["Graded", "grade", "grade_all", "report", "submissions_in", "write_results"]
 
@@ -56,7 +57,7 @@ def grade(path: Path, lab: Lab, limits: Limits | None = None, *, unsafe: bool = 
                 score = lab.score(student)
     except NotPermitted:
         raise
-    except (GradingError, StudentError, InvalidArgument) as error:
+    except (GradingError, StudentError, SwapError) as error:
         reason = str(error)
     return Graded(path.stem, tuple(outcomes), lab.points, reason, score, time.monotonic() - started)
 
@@ -69,16 +70,17 @@ def _checked(lab: Lab, check: Check, student: Student) -> Outcome:
     return Outcome(outcome.id, outcome.points, 0, f"Not yet: {check.says}.")
 
 
-def submissions_in(paths: Iterable[Path]) -> list[Path]:
+def submissions_in(paths: Iterable[Path | str]) -> list[Path]:
     """Return the files to grade: those given, and all in folders that are given; InvalidArgument if there are none."""
     found: list[Path] = []
-    for path in paths:
+    for given in paths:
+        path = path_of(given, "A submission")
         if path.is_dir():
             found += sorted(each for each in path.iterdir() if each.is_file() and not each.name.startswith("."))
         elif path.exists():
             found.append(path)
         else:
-            raise InvalidArgument(f"There is no file or folder {path}; name submissions, or a folder of them.")
+            raise InvalidArgument(f"There is no file or folder {shown(path)}; name submissions, or a folder of them.")
     if not found:
         raise InvalidArgument("There are no submissions there; name notebooks, or a folder of them.")
     return found

@@ -14,6 +14,7 @@ from typing import Any
 import nbformat
 
 from vswaplab.errors import InvalidArgument
+from vswaplab.strict import read_bounded, shown
 
 __all__ = ["MAX_BYTES", "STUB", "lab_of", "read_notebook", "source_of", "student_version"]
 
@@ -26,15 +27,12 @@ _HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS[^\
 
 def read_notebook(path: Path) -> Any:
     """Return a notebook; InvalidArgument in one sentence if the file is none."""
+    raw = read_bounded(path, MAX_BYTES, "notebook")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InvalidArgument(f"{path.name} is larger than {MAX_BYTES >> 20} MiB; clear its outputs.")
-        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+        notebook = nbformat.reads(raw.decode("utf-8"), as_version=4)
         nbformat.validate(notebook)
-    except InvalidArgument:
-        raise
     except Exception as error:
-        raise InvalidArgument(f"{path.name} is not a notebook; hand in the .ipynb file itself.") from error
+        raise InvalidArgument(f"{shown(path.name)} is not a notebook; hand in the .ipynb file itself.") from error
     return notebook
 
 
