@@ -228,8 +228,12 @@ def test_a_file_that_does_not_tell_its_size_is_bounded() -> None:
 # -- nothing is unpickled ----------------------------------------------------------------------------------------------
 
 
+RUNS_CODE = {Path("lab/grading/worker.py"): {"exec"}}
+"""The one process that exists to run a learner's code, behind the sandbox; see docs/grading.md."""
+
+
 def test_no_module_can_run_what_it_reads() -> None:
-    """No module imports a reader that runs code, or calls one."""
+    """No module imports a reader that runs code, or calls one, but for the worker that is made for it."""
     modules = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml", "xml"}
     calls = {"eval", "exec", "load_module", "fromfile", "loadtxt", "genfromtxt", "memmap", "read_pickle"}
     for path in PACKAGE.rglob("*.py"):
@@ -243,7 +247,7 @@ def test_no_module_can_run_what_it_reads() -> None:
             elif isinstance(node, ast.Call):
                 called = node.func
                 name = called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")
-                assert name not in calls, (path, name)
+                assert name not in calls - RUNS_CODE.get(path.relative_to(PACKAGE), set()), (path, name)
                 numpy = isinstance(called, ast.Attribute) and getattr(called.value, "id", "") in ("np", "numpy")
                 assert not (numpy and name == "load") or any(key.arg == "allow_pickle" for key in node.keywords), path
 
