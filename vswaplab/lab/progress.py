@@ -120,7 +120,8 @@ class Progress:
 
     def __str__(self) -> str:
         right = sum(entry.kind == "correct" for entry in self._entries.values())
-        lines = [f"{right} of {len(self._entries)} questions tried are answered correctly."]
+        tried = len(self._entries)
+        lines = [f"{right} of {tried} questions tried are answered correctly." if tried else "No question answered yet."]
         lines += [f"{row[0]:<24}{row[1]:<14}{row[2]} tries, {row[3]} hints" for row in self.rows()]
         return "\n".join([*lines, *filter(None, [self.note])])
 
@@ -129,6 +130,8 @@ class Progress:
         body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows())
         first, *_ = str(self).splitlines()
         note = f"<p>{escape(self.note)}</p>" if self.note else ""
+        if not body:
+            return f"<p>{first}</p>{note}"
         return f"<table><caption>{first}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
 
     # -- the file ------------------------------------------------------------------------------------------------------

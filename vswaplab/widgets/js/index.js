@@ -26,11 +26,16 @@ export const VIEWS = {
   zswappool: ZswapPool,
 };
 
-/** A key in a view is the view's: JupyterLab has commands for arrows and letters, even where a slider has the focus. */
+/** A key in a view is the view's: JupyterLab has commands for arrows and letters, even where a slider has the focus.
+ *  Escape gives the keys back to the notebook: its cell has the focus then, and the arrow keys go from cell to cell. */
 function keep(event) {
-  if (!event.ctrlKey && !event.metaKey && !event.altKey && event.key !== "Escape" && !(event.shiftKey && event.key === "Enter")) {
-    event.stopPropagation();
+  if (event.key === "Escape") {
+    event.currentTarget.closest(".jp-Cell")?.focus();
+    return;
   }
+  const command = event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter");
+  const written = event.target.matches("textarea, input[type=text]"); // running its cell would lose what is written there
+  if (!command || (written && event.key === "Enter")) event.stopPropagation();
 }
 
 /** Show a model's view in an element; returns how to take it down. `model` has get, set, on, off, save_changes. */

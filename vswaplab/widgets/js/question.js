@@ -34,7 +34,6 @@ export class Question {
     this.box = new FeedbackBox(this.header.themes);
     this.build(rules, prompt, `vswaplab-q-${++count}`);
     this.root.player = this;
-    this.root.addEventListener("keydown", (event) => { if (event.key !== "Tab") event.stopPropagation(); });
     el.replaceChildren(this.root);
     this.stops = this.follow(model, id);
     if (this.form) this.form.value = this.given.answer;

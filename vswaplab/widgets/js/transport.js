@@ -13,7 +13,7 @@ export class Transport {
     this.moved = moved;
     this.unit = unit; // what one step is
     this.playing = false;
-    this.speed = player.length > 2000 ? 60 : 5;
+    this.speed = player.length > 2000 ? 60 : player.length > 40 ? 5 : 1; // a short story is there to be read
     this.element = this.build();
     this.show();
   }
