@@ -1,6 +1,7 @@
 # Everything runs in .venv inside the checkout; nothing else is written but pip's own download cache.
 PYTHON ?= python3
 LAB_ARGS ?=
+HUB_ARGS ?=
 BENCH_ARGS ?=
 TEST_ARGS ?=
 SECONDS ?= 60
@@ -8,6 +9,10 @@ SECONDS ?= 60
 VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+HUB := $(CURDIR)/.hub
+HUB_READY := $(VENV)/.hub-ready
+HUB_PROXY := configurable-http-proxy@5.3.0
+HUB_PROXY_READY := $(HUB)/.$(HUB_PROXY)
 FIRST_NOTEBOOK := notebooks/00_start_here.ipynb
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 APT_GET = DEBIAN_FRONTEND=noninteractive $(if $(filter 0,$(shell id -u)),,sudo -n) apt-get
@@ -22,7 +27,7 @@ export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test html bench bench-ui stress lint format lock clean images chromium bubblewrap
+.PHONY: help setup lab hub test html bench bench-ui stress lint format lock clean images chromium bubblewrap
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -44,6 +49,18 @@ $(READY): pyproject.toml requirements.lock
 lab: setup  ## open JupyterLab on the first notebook (LAB_ARGS="--no-browser --port 9000")
 	@JUPYTER_CONFIG_PATH=$(CURDIR)/tools/jupyter exec $(BIN)/jupyter lab $(AS_ROOT) \
 	  --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/$(FIRST_NOTEBOOK) $(LAB_ARGS)
+
+hub: $(HUB_READY) $(HUB_PROXY_READY)  ## try the lab for many users on this machine: http://127.0.0.1:8000
+	@exec $(BIN)/jupyterhub --config deploy/jupyterhub/jupyterhub_config.py $(HUB_ARGS)
+
+$(HUB_READY): $(READY) deploy/jupyterhub/hub.lock
+	@$(BIN)/uv pip install -q --require-hashes -r deploy/jupyterhub/hub.lock
+	@touch $@
+
+$(HUB_PROXY_READY):
+	@command -v npm >/dev/null || { echo "The hub's proxy needs node and npm; install them with: apt-get install npm" >&2; exit 1; }
+	@npm install --loglevel=error --no-audit --no-fund --no-save --cache $(HUB)/.npm --prefix $(HUB) $(HUB_PROXY)
+	@touch $@
 
 test: lint chromium bubblewrap  ## lint, then all tests: library, notebooks, browser (TEST_ARGS="-k swapoff")
 	@$(BIN)/python -m pytest $(TEST_ARGS)
@@ -85,7 +102,9 @@ lock:  ## renew requirements.lock from pyproject.toml
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q uv; }
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --extra fast --group dev \
 	  --generate-hashes --no-header --no-emit-index-url --output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --extra fast --extra hub --constraint requirements.lock \
+	  --generate-hashes --no-header --no-emit-index-url --output-file deploy/jupyterhub/hub.lock pyproject.toml
 
-clean:  ## remove .venv, build/ and all caches
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .vswaplab
+clean:  ## remove .venv, build/ and all caches; learners' folders in .hub/ stay
+	rm -rf .venv .hub/node_modules .hub/.npm .hub/.configurable-http-proxy@* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .vswaplab
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
