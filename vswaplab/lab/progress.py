@@ -121,7 +121,9 @@ class Progress:
     def __str__(self) -> str:
         right = sum(entry.kind == "correct" for entry in self._entries.values())
         tried = len(self._entries)
-        lines = [f"{right} of {tried} questions tried are answered correctly." if tried else "No question answered yet."]
+        lines = [
+            f"{right} of {tried} questions tried are answered correctly." if tried else "No question answered yet."
+        ]
         lines += [f"{row[0]:<24}{row[1]:<14}{row[2]} tries, {row[3]} hints" for row in self.rows()]
         return "\n".join([*lines, *filter(None, [self.note])])
 
