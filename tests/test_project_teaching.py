@@ -64,3 +64,16 @@ def test_the_answer_is_what_the_token_opens(token: str) -> None:
 @pytest.mark.parametrize("number", sorted(set(re.findall(r"\b0\d\b", PAGE))))
 def test_notebooks_that_it_names_are_there(number: str) -> None:
     assert list((ROOT / "notebooks").glob(f"{number}_*.ipynb"))
+
+
+def test_each_notebook_has_its_notes() -> None:
+    numbers = [path.name[:2] for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    assert re.findall(r"^- \*\*(\d\d) ", PAGE, re.M) == numbers
+
+
+def test_each_misconception_has_an_answer() -> None:
+    """D1 to D18, each in the table, each with a notebook that answers it by a run."""
+    table = PAGE.split("## What learners get wrong")[1].split("## ")[0]
+    rows = re.findall(r"\(D(\d+)\) \| (.+) \|", table)
+    assert sorted(int(number) for number, _ in rows) == list(range(1, 19))
+    assert all(re.search(r"\b(0\d|10)\b", answer) for _, answer in rows)
