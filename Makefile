@@ -100,7 +100,7 @@ bubblewrap:
 
 lock:  ## renew requirements.lock from pyproject.toml
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q uv; }
-	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --extra fast --group dev \
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --extra fast --extra site --group dev \
 	  --generate-hashes --no-header --no-emit-index-url --output-file requirements.lock pyproject.toml
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --extra fast --extra hub --constraint requirements.lock \
 	  --generate-hashes --no-header --no-emit-index-url --output-file deploy/jupyterhub/hub.lock pyproject.toml
