@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -29,17 +30,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import nbformat
 import psutil
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from jupyter_client import BlockingKernelClient
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy" / "jupyterhub"
 PROXY_NAME = "configurable-http-proxy"
 START_SECONDS = 120
-MEMORY = 1 << 30
+MEMORY = 8 << 30
 
 
 def load(path: Path) -> ModuleType:
@@ -382,6 +385,41 @@ def test_the_image_runs_unprivileged_and_has_no_masters() -> None:
     assert "--require-hashes -r /build/hub.lock" in dockerfile
 
 
+def test_the_image_has_what_course_lab_1_imports_by_the_lock(tmp_path: Path) -> None:
+    # `try_to_break` in the lab's notebook runs the random machine, which hub.lock has no package for.
+    dockerfile = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    program = re.search(r"RUN awk '([^']+)' /build/requirements\.lock > /build/labs\.lock", dockerfile)
+    assert program is not None
+    done = subprocess.run(["awk", program[1], ROOT / "requirements.lock"], capture_output=True, text=True, check=True)
+    (tmp_path / "labs.lock").write_text(done.stdout)
+    found, needed = pins(tmp_path / "labs.lock"), {"hypothesis"}
+    for name in sorted(needed):
+        wanted = importlib.metadata.requires(name) or []
+        needed |= requirement_names([each for each in wanted if "extra" not in each])
+    assert found.keys() | pins(DEPLOY / "hub.lock").keys() >= needed - {"exceptiongroup"}
+    assert found == {name: pins(ROOT / "requirements.lock")[name] for name in found}
+    assert done.stdout.count("--hash=sha256:") >= len(found)
+    assert "-r /build/labs.lock" in dockerfile
+
+
+def test_the_readme_has_every_setting_and_its_default() -> None:
+    config = (DEPLOY / "jupyterhub_config.py").read_text(encoding="utf-8")
+    readme = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    used = set(re.findall(r'\b(?:setting|names|number)\("([A-Z_]+)"', config))
+    assert used == set(re.findall(r"^\| `VSWAPLAB_HUB_([A-Z_]+)` \|", readme, re.MULTILINE))
+    for name, default in re.findall(r'\bnumber\("([A-Z_]+)", (\d+)\)', config):
+        assert f"| `VSWAPLAB_HUB_{name}` | `{default}`" in readme, name
+
+
+def test_every_file_that_the_readme_names_is_there() -> None:
+    readme = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    links = [each for each in re.findall(r"\]\(([^)]+)\)", readme) if not each.startswith("https:")]
+    assert links
+    assert [each for each in links if not (DEPLOY / each).exists()] == []
+    paths = re.findall(r"(?<![\w./])((?:deploy|binder|docs|notebooks|tests|tools)/[\w./*-]*)", readme)
+    assert [each for each in paths if "progress" not in each and not list(ROOT.glob(each.rstrip("./")))] == []
+
+
 # -- a hub -----------------------------------------------------------------------------------------------------------
 
 
@@ -446,6 +484,18 @@ class Browser:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.url or "", error.read().decode()
+
+    def json(self, name: str, path: str, body: dict[str, Any] | None = None, method: str = "POST") -> Any:
+        """Ask the server of learner `name`, as its own pages do; returns what it answers, None if that is nothing."""
+        token = next(each.value for each in self.jar if each.name == "_xsrf" and f"/user/{name}" in each.path)
+        headers = {"X-XSRFToken": token or "", "Content-Type": "application/json", "Referer": self.base}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.base}/user/{name}/{path}", data, headers, method=method)
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self.jar)
+        )
+        with opener.open(request, timeout=60) as answer:
+            return json.loads(answer.read() or b"null")
 
     def xsrf(self, path: str) -> str:
         _, _, page = self.ask(path)
@@ -522,7 +572,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         PROXY_API_PORT=str(api_port),
         BASE_URL="/swap",
         PASSWORD=password,
-        MEMORY="1G",
     )
     log = folder / "hub.log"
     command = [sys.executable, "-m", "jupyterhub", "-f", str(DEPLOY / "jupyterhub_config.py")]
@@ -611,6 +660,38 @@ def test_a_learners_processes_have_the_memory_limit_and_none_of_the_hubs_secrets
         assert "CONFIGPROXY_AUTH_TOKEN" not in environment
 
 
+def run_in_kernel(hub: Hub, browser: Browser, name: str, notebook: str) -> list[str]:
+    """Start a kernel through the learner's server, run a notebook's cells in it, and return what went wrong."""
+    body = {"path": f"notebooks/{notebook}", "name": notebook, "type": "notebook", "kernel": {"name": "python3"}}
+    session = browser.json(name, "api/sessions", body)
+    kernel = session["kernel"]["id"]
+    learner = hub.folder / "learners" / name
+    wait_until(lambda: bool(list(learner.rglob(f"kernel-{kernel}.json"))), f"the kernel of {notebook}", hub.log)
+    client = BlockingKernelClient(connection_file=str(next(learner.rglob(f"kernel-{kernel}.json"))))
+    client.load_connection_file()
+    client.start_channels(hb=False)  # a kernel that misses a beat on a busy machine isn't dead
+    try:
+        client.wait_for_ready(timeout=START_SECONDS)
+        for cell in nbformat.read(learner / "notebooks" / notebook, as_version=4).cells:
+            if cell.cell_type == "code":
+                reply = client.execute_interactive(cell.source, timeout=START_SECONDS, output_hook=lambda message: None)
+                if (content := reply["content"])["status"] != "ok":
+                    return [f"{content['ename']}: {content['evalue']}"]
+        return []
+    finally:
+        client.stop_channels()
+        browser.json(name, f"api/sessions/{session['id']}", method="DELETE")  # else the server starts the kernel again
+
+
+@needs_hub
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", [lf.FIRST, "08_sharing_and_lifetime.ipynb"])
+def test_notebooks_run_for_a_learner_and_the_limit_leaves_them_room(
+    notebook: str, hub: Hub, learners: dict[str, Browser]
+) -> None:
+    assert run_in_kernel(hub, learners["bob"], "bob", notebook) == []
+
+
 @needs_hub
 @pytest.mark.slow
 def test_a_hostile_name_and_a_wrong_password_are_refused_at_the_door(hub: Hub) -> None:
@@ -627,7 +708,8 @@ from traitlets.config.loader import PyFileConfigLoader
 c = PyFileConfigLoader(sys.argv[1]).load_config()
 print(json.dumps({"bind": c.JupyterHub.bind_url, "hub": c.JupyterHub.hub_bind_url, "all": c.Authenticator.allow_all,
                   "users": sorted(c.Authenticator.allowed_users),
-                  "password": c.SharedPasswordAuthenticator.user_password}))
+                  "password": c.SharedPasswordAuthenticator.user_password,
+                  "starts": c.JupyterHub.concurrent_spawn_limit}))
 """
 
 
@@ -644,6 +726,13 @@ def test_without_settings_the_hub_is_for_this_machine_and_its_password_is_drawn(
     assert (first["bind"], first["hub"]) == ("http://127.0.0.1:8000/", "http://127.0.0.1:8081")
     assert first["password"] != second["password"]
     assert first["password"] in said[0].stderr
+
+
+@needs_hub
+def test_a_class_that_comes_all_at_once_is_let_in(tmp_path: Path) -> None:
+    # JupyterHub answers whoever comes beyond the limit with an error, and has nobody wait.
+    assert json.loads(configure(tmp_path).stdout)["starts"] >= 60
+    assert values()["hub"]["concurrentSpawnLimit"] >= 200
 
 
 @needs_hub

@@ -124,7 +124,7 @@ c.Authenticator.username_pattern = learner_folder.USER_NAME + r"\Z"
 
 
 class LearnerProcess(SimpleLocalProcessSpawner):
-    """A JupyterLab under the hub's own account; no process of it gets more memory than `mem_limit`."""
+    """A JupyterLab under the hub's own account; no process of it gets more address space than `mem_limit`."""
 
     def make_preexec_fn(self, name: str) -> Callable[[], None]:
         enter, limit = super().make_preexec_fn(name), self.mem_limit
@@ -152,7 +152,9 @@ def prepare(spawner: LearnerProcess) -> None:
     spawner.default_url = f"/lab/tree/{learner_folder.NOTEBOOKS}/{FIRST}"
 
 
-MEMORY = setting("MEMORY", "1G")  # of each process of a learner's; 0: no limit
+# What each process of a learner's may ask for; 0: no limit. It is address space, not memory in use: a model machine
+# reserves 384 MiB and touches little of it, and notebook 08 comes to 4.8 GiB. It stops what runs away, and no more.
+MEMORY = setting("MEMORY", "8G")
 if not re.fullmatch(r"0|[1-9]\d*[KMGT]", MEMORY):
     sys.exit(f"VSWAPLAB_HUB_MEMORY is {MEMORY!r}; give a number with K, M, G or T behind it, such as 1G.")
 BIN = Path(sys.executable).parent
@@ -170,8 +172,8 @@ c.Spawner.environment = {
     "PATH": f"{BIN}:{os.environ.get('PATH', os.defpath)}",
 }
 c.Spawner.mem_limit = MEMORY if MEMORY != "0" else None
-c.Spawner.start_timeout = c.Spawner.http_timeout = 120
-c.JupyterHub.concurrent_spawn_limit = number("STARTS", 8)  # at a time; the others wait
+c.Spawner.start_timeout = c.Spawner.http_timeout = 300  # they come all at once, and share the CPUs
+c.JupyterHub.concurrent_spawn_limit = number("STARTS", 100)  # at a time; whoever comes then is told to try again
 c.JupyterHub.active_server_limit = number("SERVERS", 0)  # 0: as many as come
 
 # -- servers that nobody uses ----------------------------------------------------------------------------------------
