@@ -62,6 +62,11 @@ class Shown:
     lab: Lab
     outcomes: tuple[Outcome, ...]
 
+    @property
+    def points(self) -> int:
+        """Points that were got; nbgrader takes the last value of a graded cell for them."""
+        return sum(each.got for each in self.outcomes)
+
     def _rows(self) -> list[tuple[str, str, str]]:
         says = {check.id: check.says for check in self.lab.checks}
         return [
@@ -75,7 +80,7 @@ class Shown:
     def _repr_html_(self) -> str:
         cells = ("".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in row) for row in self._rows())
         rows = "".join(f"<tr>{row}</tr>" for row in cells)
-        got, of = sum(each.got for each in self.outcomes), sum(each.points for each in self.outcomes)
+        got, of = self.points, sum(each.points for each in self.outcomes)
         head = "".join(f"<th scope='col'>{name}</th>" for name in ("check", "points", "what was found"))
         caption = f"{self.lab.title}: {got} of {of} points"
         return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

@@ -42,9 +42,10 @@ def sandboxed(command: Sequence[str], unsafe: bool = False) -> list[str]:
         bwrap,
         *("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
         *system,
+        # Before the library, which would be hidden by it where the checkout is in /tmp.
+        *("--proc", "/proc", "--dev", "/dev", "--size", str(16 << 20), "--tmpfs", "/tmp"),
         *library,
         *("--tmpfs", str(LABS)),
-        *("--proc", "/proc", "--dev", "/dev", "--size", str(16 << 20), "--tmpfs", "/tmp"),
         *("--remount-ro", "/", "--chdir", "/tmp"),
         *("--uid", "65534", "--gid", "65534", "--clearenv"),
         *("--setenv", "PATH", "/usr/bin", "--setenv", "OPENBLAS_NUM_THREADS", "1", "--setenv", "HOME", "/tmp"),
