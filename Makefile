@@ -4,6 +4,7 @@ LAB_ARGS ?=
 HUB_ARGS ?=
 BENCH_ARGS ?=
 TEST_ARGS ?=
+TEST_PROCESSES ?= 2
 SECONDS ?= 60
 
 VENV := $(CURDIR)/.venv
@@ -63,10 +64,10 @@ $(HUB_PROXY_READY):
 	@touch $@
 
 test: lint chromium bubblewrap  ## lint, then all tests: library, notebooks, browser (TEST_ARGS="-k swapoff")
-	@$(BIN)/python -m pytest $(TEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) $(TEST_ARGS)
 
-html: setup  ## execute the notebooks and write standalone pages into build/html
-	@$(BIN)/vswaplab html --out build/html
+html: setup  ## build the site in build/html: every notebook run, pages that need no kernel and no network
+	@$(BIN)/vswaplab html --out build/html && echo "Open build/html/index.html in a browser."
 
 bench: setup  ## measure ratios, each against what it names; also writes build/bench.json
 	@$(BIN)/vswaplab bench --out build/bench.json $(BENCH_ARGS)

@@ -87,6 +87,10 @@ def test_every_module_has_a_floor() -> None:
     assert {room_of(path) for path in MODULES} <= set(FLOOR)
 
 
+def test_every_folder_of_modules_is_a_package() -> None:
+    assert [str(path) for path in {path.parent for path in MODULES} if not (path / "__init__.py").exists()] == []
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_module_imports_only_from_floors_below(path: Path) -> None:
     room = room_of(path)
