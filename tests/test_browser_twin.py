@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 def agrees(tab: Tab, view: TwinPlayer, position: int) -> bool:
     found: dict[str, Any] = tab.page.evaluate(
-        """() => { const {twin} = document.querySelector(".vswaplab-view").player;
+        """() => { const {twin} = document.querySelector(".vswaplab-twins").player;
           return {position: twin.position, places: twin.places.map((each) => Object.fromEntries(each))}; }"""
     )
     if not position:

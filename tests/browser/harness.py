@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ class Chromium:
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
 
-    def open(self) -> Tab:
+    def open(self, width: int = 1400, color_scheme: Literal["light", "dark"] = "light") -> Tab:
         """Return a new, empty tab."""
-        context = self._browser.new_context(viewport={"width": 1400, "height": 1000})
+        context = self._browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=color_scheme)
         return Tab(context.new_page())
 
 

@@ -10,23 +10,30 @@ from vswaplab.export.one_page import export_notebooks
 
 __all__ = ["add_commands"]
 
-
-def _default_folder() -> Path:
-    """Return the checkout's notebooks, or those of the current folder for an installed package."""
-    beside = Path(__file__).resolve().parent.parent.parent / "notebooks"
-    return beside if beside.is_dir() else Path("notebooks")
+_ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def _html(args: argparse.Namespace) -> int:
-    for path in export_notebooks(find_notebooks(args.notebooks or _default_folder(), args.notebook), args.out):
+    if args.notebook is None and args.notebooks is None:
+        from vswaplab.export.site import build_site
+
+        print(build_site(_ROOT if (_ROOT / "docs").is_dir() else Path.cwd(), args.out))
+        return 0
+    beside = _ROOT / "notebooks"
+    folder = args.notebooks or (beside if beside.is_dir() else Path("notebooks"))
+    for path in export_notebooks(find_notebooks(folder, args.notebook), args.out):
         print(path)
     return 0
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``vswaplab html`` to the command line."""
-    parser = commands.add_parser("html", help="execute the notebooks and write standalone pages")
-    parser.add_argument("--notebook", metavar="N", help="only notebooks whose name begins with N, such as 01")
-    parser.add_argument("--notebooks", type=Path, metavar="DIR", help="folder of the notebooks")
+    parser = commands.add_parser(
+        "html", help="build the site from the notebooks, or write notebooks as one self-contained file each"
+    )
+    parser.add_argument(
+        "--notebook", metavar="N", help="one file for each notebook whose name begins with N, such as 01"
+    )
+    parser.add_argument("--notebooks", type=Path, metavar="DIR", help="one file for each notebook in this folder")
     parser.add_argument("--out", type=Path, default=Path("build/html"), metavar="DIR", help="default: build/html")
     parser.set_defaults(run=_html)

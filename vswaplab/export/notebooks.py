@@ -6,8 +6,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,7 +83,7 @@ def execute_all(paths: Sequence[Path], kept: Path, jobs: int = 2) -> Iterator[tu
     kept.mkdir(parents=True, exist_ok=True)
     sources = _digest_of_sources()
     places = [kept / f"{path.stem}-{_digest(sources, path.read_bytes())}.ipynb" for path in paths]
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+    with ThreadPoolExecutor(jobs) as pool:  # each waits for a kernel, which is a process of its own
         runs = {
             place: pool.submit(_execute_into, path, place)
             for path, place in zip(paths, places, strict=True)

@@ -2,7 +2,7 @@
 
 * Reading memory never written maps the shared zero page; writing it allocates a folio of zeros.
 * A swap fault finds the folio in the swap cache (minor) or reads it in (major), maps it and drops the PTE's reference
-to the entry. Swap is freed at once then, unless a slot on a device could serve again for a clean page.
+  to the entry. Swap is freed at once then, unless a slot on a device could serve again for a clean page.
 * A write to a write-protected page copies it, unless nobody else can see it.
 """
 
