@@ -24,6 +24,7 @@ export class Fold {
   constructor(title, fill, className = "") {
     this.box = h("div", { className: "vswaplab-fold-box", tabIndex: 0, role: "region", "aria-label": title });
     this.element = h("details", { className: `vswaplab-fold ${className}` }, h("summary", { textContent: title }), this.box);
+    this.element.fold = this; // what saves its table finds it there
     this.fill = fill;
     this.element.addEventListener("toggle", () => this.update());
   }

@@ -4,6 +4,7 @@ import { Fold, h, pictureBox, table } from "./dom.js";
 import { Backing, Event, decodeLog } from "./log.js";
 import { addMark, paintMarks } from "./marks.js";
 import { FONT, Surface } from "./surface.js";
+import { newPath } from "./svg.js";
 import { Tape } from "./tape.js";
 import { colourOf } from "./theme.js";
 import { Transport } from "./transport.js";
@@ -113,7 +114,7 @@ export class BackingFlow {
     const x = (i) => LEFT + wide * i / Math.max(1, length), y = (nr) => TOP + high * (1 - nr / this.most);
     const base = new Float64Array(length + 1), steps = Math.max(1, Math.ceil(length / 1500));
     for (const backing of ORDER) {
-      const path = new Path2D(), top = this.flow[backing];
+      const path = newPath(), top = this.flow[backing];
       path.moveTo(x(0), y(base[0]));
       for (let i = 0; i <= length; i += steps) path.lineTo(x(i), y(base[i] + top[i]));
       path.lineTo(x(length), y(base[length] + top[length]));
@@ -185,7 +186,7 @@ export class BackingFlow {
   names(context, theme) {
     context.textAlign = "left";
     [...ORDER].reverse().forEach((backing, rank) => {
-      const at = TOP + 16 + 30 * rank, path = new Path2D();
+      const at = TOP + 16 + 30 * rank, path = newPath();
       addMark(path, this.log.shapes[backing], WIDTH - RIGHT + 22, at, 12);
       paintMarks(context, path, this.log.shapes[backing], colourOf(theme, backing), 2);
       context.fillStyle = theme.text;

@@ -7,6 +7,7 @@ import { BackingFlow } from "./flow.js";
 import { ByteLedger } from "./ledger.js";
 import { Question, Verdict } from "./question.js";
 import { SwapoffRace } from "./race.js";
+import { savingRow } from "./saving.js";
 import { StateMachine } from "./statemachine.js";
 import { Stepper } from "./stepper.js";
 import { TwinPlayer } from "./twin.js";
@@ -43,7 +44,8 @@ export function render({ model, el }) {
   el.classList.add("vswaplab");
   el.addEventListener("keydown", keep);
   try {
-    const view = new VIEWS[model.get("view")](model, el);
+    const view = new VIEWS[model.get("view")](model, el), root = el.querySelector(".vswaplab-view");
+    if (root?.querySelector("canvas")) root.append(savingRow(model, root));
     return () => view.close();
   } catch (error) {
     complain(el, error);

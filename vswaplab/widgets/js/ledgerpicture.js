@@ -3,6 +3,7 @@
 import { spread } from "./ledgersum.js";
 import { addMark, paintMarks } from "./marks.js";
 import { FONT } from "./surface.js";
+import { newPath } from "./svg.js";
 import { colourOf } from "./theme.js";
 
 const AXIS = 46, GUTTER = 184, GAP = 15, HEAD = 30, FOOT = 34, TOTALS = 118;
@@ -46,7 +47,7 @@ export class LedgerPicture {
       let below = usages.map(() => 0);
       for (const band of own.bands) {
         if (!band.values.some(Boolean)) continue;
-        const above = below.map((value, i) => value + (band.values[i] ?? NaN)), path = new Path2D();
+        const above = below.map((value, i) => value + (band.values[i] ?? NaN)), path = newPath();
         const here = usages.map((_, i) => i).filter((i) => Number.isFinite(above[i]));
         here.forEach((i) => path.lineTo(x(usages[i]), y(above[i])));
         [...here].reverse().forEach((i) => path.lineTo(x(usages[i]), y(below[i])));
@@ -134,7 +135,7 @@ export class LedgerPicture {
       context.fillText(crossing.label, box.x + box.wide, box.y - 10);
       return;
     }
-    const path = new Path2D(), at = [x(crossing.percent), y(crossing.value)];
+    const path = newPath(), at = [x(crossing.percent), y(crossing.value)];
     addMark(path, "diamond-open", ...at, 13);
     paintMarks(context, path, "diamond-open", theme.text, 2);
     const right = crossing.percent < 50;
@@ -155,7 +156,7 @@ export class LedgerPicture {
 
   /** A total: with a rim of the ground's colour, to be seen on bands of any colour. */
   line(usages, values, x, y, design, over) {
-    const { context, theme } = this, { look, dash } = DESIGNS[design], path = new Path2D();
+    const { context, theme } = this, { look, dash } = DESIGNS[design], path = newPath();
     usages.forEach((usage, i) => {
       if (!Number.isFinite(values[i])) return;
       path.lineTo(x(usage), y(values[i]));
@@ -177,7 +178,7 @@ export class LedgerPicture {
 
   /** Marks on a total, at quarters: shape as well as colour. */
   marks(box, values, x, y, design) {
-    const { look, shape } = DESIGNS[design], path = new Path2D();
+    const { look, shape } = DESIGNS[design], path = newPath();
     this.shown.usages.forEach((usage, i) => {
       if (usage % 25 || !Number.isFinite(values[i]) || y(values[i]) < box.y - 4) return;
       addMark(path, shape, x(usage), y(values[i]), 7);
@@ -225,7 +226,7 @@ export class LedgerPicture {
       context.setLineDash([]);
       let left = edge + 16;
       if (mark) {
-        const path = new Path2D(), { look, shape } = DESIGNS[mark];
+        const path = newPath(), { look, shape } = DESIGNS[mark];
         addMark(path, shape, left + 4, places[i], 8);
         paintMarks(context, path, shape, colourOf(theme, look));
         left += 13;

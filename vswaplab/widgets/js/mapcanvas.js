@@ -3,6 +3,7 @@
 import { addMark, paintMarks } from "./marks.js";
 import { PER_ROW, ROWS } from "./slotmap.js";
 import { FONT, Surface } from "./surface.js";
+import { newPath } from "./svg.js";
 import { colourOf } from "./theme.js";
 import { number } from "./words.js";
 
@@ -11,9 +12,18 @@ const ORDER = [0, 2, 1, 3]; // from the bottom: swapfile, zswap, zero, folio
 export const NAMES = ["SWAPFILE", "ZERO", "ZSWAP", "FOLIO", "free"];
 const KINDS = 5, SLOPES = { 1: "dots", 2: "slant", 3: "lines" };
 
+const TEXTURES = new Map(); // made once for each colour; a picture that is written down has its own
+
 /** A fill of a backing's colour with a texture of its own: colour is never alone. */
 export function texture(context, colour, backing) {
-  const tile = new OffscreenCanvas(6, 6), pen = tile.getContext("2d");
+  if (context.isWritten) return woven(context, colour, backing);
+  const key = `${colour} ${backing}`;
+  if (!TEXTURES.has(key)) TEXTURES.set(key, woven(context, colour, backing));
+  return TEXTURES.get(key);
+}
+
+function woven(context, colour, backing) {
+  const tile = context.isWritten ? context.tile(6, 6) : new OffscreenCanvas(6, 6), pen = context.isWritten ? tile : tile.getContext("2d");
   pen.fillStyle = pen.strokeStyle = colour;
   pen.globalAlpha = backing === 0 ? 1 : 0.4;
   pen.fillRect(0, 0, 6, 6);
@@ -31,7 +41,6 @@ export class MapCanvas {
   constructor(themes, shapes, state, choose) {
     this.shapes = shapes;
     this.state = state;
-    this.textures = new Map();
     this.surface = new Surface(LEFT + PER_ROW * CELL + 8, TOP + ROWS * CELL + LEGEND, themes, (...to) => this.paint(...to));
     this.surface.canvas.addEventListener("click", (event) => {
       const [x, y] = this.surface.locate(event), { first, per, slots } = this.state();
@@ -39,12 +48,6 @@ export class MapCanvas {
       if (column < 0 || column >= PER_ROW || row < 0 || row >= ROWS) return;
       choose(Math.min(slots - 1, first + (row * PER_ROW + column) * per));
     });
-  }
-
-  fill(context, theme, backing) {
-    const colour = colourOf(theme, backing);
-    if (!this.textures.has(colour)) this.textures.set(colour, texture(context, colour, backing));
-    return this.textures.get(colour);
   }
 
   paint(context, theme) {
@@ -67,8 +70,8 @@ export class MapCanvas {
   }
 
   paintCells(context, theme, { cells, per, slots, first }) {
-    const bars = [0, 1, 2, 3].map(() => []), free = new Path2D(), dots = new Path2D(), side = CELL - 1;
-    const marks = [0, 1, 2, 3].map(() => new Path2D());
+    const bars = [0, 1, 2, 3].map(() => []), free = newPath(), dots = newPath(), side = CELL - 1;
+    const marks = [0, 1, 2, 3].map(() => newPath());
     for (let i = 0; i < cells.length / KINDS && first + i * per < slots; i++) {
       const [x, y] = this.place(i), there = Math.min(per, slots - first - i * per);
       let base = y + side;
@@ -91,7 +94,7 @@ export class MapCanvas {
     for (const kind of ORDER) {
       if (per === 1) paintMarks(context, marks[kind], this.shapes[kind], colourOf(theme, kind));
       else {
-        context.fillStyle = this.fill(context, theme, kind);
+        context.fillStyle = texture(context, colourOf(theme, kind), kind);
         for (let at = 0; at < bars[kind].length; at += 3) context.fillRect(bars[kind][at], bars[kind][at + 1], side, bars[kind][at + 2]);
       }
     }
@@ -124,7 +127,7 @@ export class MapCanvas {
       context.strokeRect(x - 1.5, y - 1.5, CELL + 2, CELL + 2);
     };
     for (const slot of broken) {
-      const [x, y] = this.place(Math.floor((slot - first) / per)), path = new Path2D();
+      const [x, y] = this.place(Math.floor((slot - first) / per)), path = newPath();
       if (slot < first || slot >= first + PER_ROW * ROWS * per) continue;
       addMark(path, "diamond-open", x + CELL / 2 - 0.5, y + CELL / 2 - 0.5, CELL + 3);
       paintMarks(context, path, "diamond-open", theme.broken, 2);
@@ -145,11 +148,11 @@ export class MapCanvas {
     };
     for (const kind of ORDER) {
       if (per === 1) {
-        const path = new Path2D();
+        const path = newPath();
         addMark(path, this.shapes[kind], x + 5, y, 10);
         paintMarks(context, path, this.shapes[kind], colourOf(theme, kind));
       } else {
-        context.fillStyle = this.fill(context, theme, kind);
+        context.fillStyle = texture(context, colourOf(theme, kind), kind);
         context.fillRect(x, y - 6, 12, 12);
       }
       put(NAMES[kind], 17);

@@ -2,6 +2,7 @@
 // painted anew; to paint all takes longer than a frame.
 
 import { addMark, paintMarks } from "./marks.js";
+import { newPath } from "./svg.js";
 import { colourOf } from "./theme.js";
 
 const LOOKS = [0, 1, 2, 3, "present", "swapped", "reserved", "none"];
@@ -50,6 +51,10 @@ export class MarkLayer {
 
   /** Paint the marks: the image, brought up to date. `canvas` and `scale` are those of the surface. */
   paint(context, theme, canvas, scale) {
+    if (context.isWritten) {
+      this.write(context, theme);
+      return;
+    }
     const key = `${canvas.width} ${canvas.height} ${scale} ${theme.text}`;
     if (key !== this.key) {
       this.key = key;
@@ -65,11 +70,20 @@ export class MarkLayer {
     context.setTransform(scale, 0, 0, scale, 0, 0);
   }
 
+  /** Paint all of them where nothing can be kept: on a picture that is written down. */
+  write(context, theme) {
+    const kept = this.painted;
+    this.painted = Object.fromEntries(Object.entries(this.codes).map(([what, codes]) => [what, new Int16Array(codes.length)]));
+    this.read();
+    this.update(context, theme);
+    this.painted = kept;
+  }
+
   update(pen, theme) {
     const { log } = this.scene, half = log.mark / SPACING / 2, dot = Math.max(3, log.mark / 3), batches = new Map();
     const flush = (look, batch) => {
       paintMarks(pen, batch.path, log.shapes[look], colourOf(theme, look), look === "reserved" ? 1 : 1.4); // thin enough to stay within its cell
-      batch.path = new Path2D();
+      batch.path = newPath();
       batch.size = 0;
     };
     for (const [what, codes] of Object.entries(this.codes)) {
@@ -86,7 +100,7 @@ export class MarkLayer {
           continue;
         }
         const code = codes[n] - 2, look = LOOKS[Math.floor(code / (2 * SIZES))];
-        if (!batches.has(look)) batches.set(look, { path: new Path2D(), size: 0 });
+        if (!batches.has(look)) batches.set(look, { path: newPath(), size: 0 });
         const batch = batches.get(look);
         addMark(batch.path, log.shapes[look], x, y, log.mark * (code % (2 * SIZES)) / SIZES);
         if (++batch.size >= BATCH) flush(look, batch);

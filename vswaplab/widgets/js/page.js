@@ -25,6 +25,11 @@ export class PlainModel {
 
   send() {}
 
+  /** The address of this page at a state. */
+  linkTo(token) {
+    return `${location.href.split("#")[0]}#${token}`;
+  }
+
   on(name, listener) {
     this.heard.set(name, [...(this.heard.get(name) ?? []), listener]);
   }

@@ -3,6 +3,7 @@
 import { addMark, paintMarks } from "./marks.js";
 import { FREE, REFUSED } from "./poollog.js";
 import { FONT } from "./surface.js";
+import { newPath } from "./svg.js";
 import { colourOf } from "./theme.js";
 import { number } from "./words.js";
 
@@ -33,7 +34,7 @@ export function paintClasses(context, theme, log) {
   }
   const most = Math.max(3, ...classes.map(({ zspages }) => zspages.length)), tall = Math.min(40, room / most);
   const step = Math.min(46, (WIDE - LEFT - RIGHT) / classes.length), wide = Math.max(3, step - 3), last = log.position - 1;
-  const outlines = new Path2D(), fills = new Path2D(), now = new Path2D();
+  const outlines = newPath(), fills = newPath(), now = newPath();
   classes.forEach(({ klass, zspages }, column) => {
     const x = LEFT + column * step, objs = log.header.classes[klass][2];
     zspages.forEach(([serial, used], row) => {
@@ -66,7 +67,7 @@ export function paintLimits(context, theme, log) {
   const x = (i) => LEFT + wide * i / Math.max(1, log.length), y = (value) => top + (high - top - foot) * (1 - value / most);
   const far = limits && !near ? `; full at ${number(limits.max)} pages (${limits.max_percent} % of memory), far above` : "";
   heading(context, theme, "pages of the pool", `□ written back to the swapfile   ✕ not taken by zswap${far}`);
-  const line = new Path2D(), area = new Path2D(), gone = new Path2D(), refused = new Path2D();
+  const line = newPath(), area = newPath(), gone = newPath(), refused = newPath();
   area.moveTo(x(0), y(0));
   line.moveTo(x(0), y(0));
   for (let i = 0; i < log.length; i++) {
@@ -113,7 +114,7 @@ export function ageLayout(log, longest) {
 
 /** Pages from the oldest to the youngest; those with a second chance are filled, the others hollow. */
 export function paintAges(context, theme, log, { cell, perRow, high }) {
-  const order = [...log.lrus.values()].flat(), last = log.position - 1, filled = new Path2D(), hollow = new Path2D(), now = new Path2D();
+  const order = [...log.lrus.values()].flat(), last = log.position - 1, filled = newPath(), hollow = newPath(), now = newPath();
   heading(context, theme, "by age, the oldest first", "◆ has its second chance   ◇ has lost it: written back when it is the oldest   □ last touched");
   order.forEach((entry, i) => {
     const x = LEFT + (i % perRow + 0.5) * cell, y = 24 + (Math.floor(i / perRow) + 0.5) * cell;
@@ -147,7 +148,7 @@ export function paintSizes(context, theme, log, { codec, counts, pages, mean, in
   context.fillRect(left, high - foot, room, 1);
   for (const size of [0, 1024, 2048, 3072, 4096]) words(context, theme, number(size), left + room * size / 4096, high - foot + 10, { font: "10px", align: size ? (size === 4096 ? "right" : "center") : "left" });
   if (own && last >= 0 && log.c.length[last]) {
-    const path = new Path2D();
+    const path = newPath();
     addMark(path, "triangle-right", left + room * log.c.length[last] / 4096, high - foot - 8, 9);
     paintMarks(context, path, "triangle-right", theme.highlight);
   }

@@ -5,6 +5,7 @@ import { texture } from "./mapcanvas.js";
 import { addMark, paintMarks } from "./marks.js";
 import { RaceLog, workOf } from "./racelog.js";
 import { FONT, Surface } from "./surface.js";
+import { newPath } from "./svg.js";
 import { colourOf } from "./theme.js";
 import { Transport } from "./transport.js";
 import { count, number } from "./words.js";
@@ -19,7 +20,6 @@ export class SwapoffRace {
     this.header = model.get("header");
     this.race = new RaceLog(this.header, model.get("data"));
     this.race.seek(model.get("step"));
-    this.textures = new Map();
     this.surface = new Surface(WIDTH, TOP + 2 * LANE + FOOT, this.header.themes, (...to) => this.paint(...to));
     this.status = h("div", { className: "vswaplab-status vswaplab-race-status", role: "status" });
     this.transport = new Transport(this.race, () => this.moved(), "moment");
@@ -125,8 +125,7 @@ export class SwapoffRace {
 
   fill(context, theme, look) {
     const colour = look === 1 ? theme.pte : colourOf(theme, look === 2 ? 3 : look === 3 ? 1 : 0);
-    if (!this.textures.has(colour)) this.textures.set(colour, texture(context, colour, [0, 2, 3, 1][look]));
-    return this.textures.get(colour);
+    return texture(context, colour, [0, 2, 3, 1][look]);
   }
 
   lane(context, theme, track, top) {
@@ -169,7 +168,7 @@ export class SwapoffRace {
   }
 
   runner(context, theme, track, x, y) {
-    const { race } = this, path = new Path2D(), stop = race.stopOf(track);
+    const { race } = this, path = newPath(), stop = race.stopOf(track);
     const shape = race.done(track) ? (stop?.error ? "x" : "square") : "triangle-right";
     addMark(path, shape, Math.min(WIDTH - 12, x + 8), y + BAR / 2, 14);
     paintMarks(context, path, shape, shape === "x" ? theme.broken : theme.highlight, 4);

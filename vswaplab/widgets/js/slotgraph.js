@@ -4,6 +4,7 @@ import { MarkLayer } from "./marklayer.js";
 import { addMark, paintMarks } from "./marks.js";
 import { FONT, Surface } from "./surface.js";
 import { SlotScene } from "./slotscene.js";
+import { newPath } from "./svg.js";
 import { colourOf } from "./theme.js";
 
 const LEGEND = 30; // room below the picture
@@ -62,12 +63,12 @@ export class SlotGraph {
   }
 
   paintEdges(context, theme) {
-    const dense = !this.log.fullLabels, paths = new Map(), bold = new Path2D(), broken = new Path2D();
+    const dense = !this.log.fullLabels, paths = new Map(), bold = newPath(), broken = newPath();
     this.every = Math.ceil(this.scene.counts.entries / MANY);
     let changes = 0;
     this.scene.eachEdge((kind, look, x0, y0, x1, y1, down, pte, entry) => {
       const key = `${kind} ${look}`;
-      if (!paths.has(key)) paths.set(key, new Path2D());
+      if (!paths.has(key)) paths.set(key, newPath());
       if (this.every <= 1 || (kind !== "rmap" && (pte < 0 ? entry : pte) % this.every === 0)) {
         curve(paths.get(key), x0, y0, x1, y1, down);
       }
@@ -107,7 +108,7 @@ export class SlotGraph {
     const { c } = this.log;
     for (const { ptes, entries, label } of this.broken) {
       const places = [...ptes.map((p) => [c.pte_x[p], c.pte_y[p]]), ...entries.map((e) => [c.entry_x[e], c.entry_y[e]])];
-      const rings = new Path2D();
+      const rings = newPath();
       for (const [x, y] of places) addMark(rings, "diamond-open", x, y, this.log.mark + 5);
       strokeWith(context, rings, theme.broken, 2.5);
       if (!places.length) continue;
@@ -124,7 +125,7 @@ export class SlotGraph {
 
   /** Many marks: an image of them, then what the last event changed ringed. */
   paintMany(context, theme) {
-    const { log, scene } = this, rings = new Path2D(), { canvas, scale } = this.surface;
+    const { log, scene } = this, rings = newPath(), { canvas, scale } = this.surface;
     this.layer.paint(context, theme, canvas, scale * (window.devicePixelRatio || 1));
     const { pte, entry } = this.changed;
     for (const [what, n] of [["pte", pte], ["entry", entry], ["zswap", entry], ["slot", entry < 0 ? -1 : scene.slotOf(entry)]]) {
@@ -134,7 +135,7 @@ export class SlotGraph {
     }
     strokeWith(context, rings, theme.highlight, 3);
     if (!log.zero || !scene.counts.backing[1]) return;
-    const zero = new Path2D(), [x, y] = log.zero;
+    const zero = newPath(), [x, y] = log.zero;
     addMark(zero, log.shapes[1], x, y, log.mark);
     paintMarks(context, zero, log.shapes[1], colourOf(theme, 1), 2);
     this.paintLabels(context, theme, [["zero", x, y, scene.labelOf("zero", 0)]]);
@@ -145,12 +146,12 @@ export class SlotGraph {
       this.paintMany(context, theme);
       return;
     }
-    const { log, scene } = this, paths = new Map(), rings = new Path2D(), labels = [];
+    const { log, scene } = this, paths = new Map(), rings = newPath(), labels = [];
     const dot = Math.max(3, log.mark / 3), small = dot / 2;
     context.fillStyle = theme.faint;
     scene.eachMark(() => {}, (x, y) => context.fillRect(x - small, y - small, dot, dot));
     scene.eachMark((what, n, x, y, look, scale) => {
-      if (!paths.has(look)) paths.set(look, new Path2D());
+      if (!paths.has(look)) paths.set(look, newPath());
       addMark(paths.get(look), log.shapes[look], x, y, log.mark * scale);
       if (this.isChanged(what, n)) addMark(rings, "circle-open", x, y, log.mark + 9);
       const label = scene.labelOf(what, n);
@@ -202,7 +203,7 @@ export class SlotGraph {
     context.textBaseline = "middle";
     let x = 14;
     for (const [look, name] of looks) {
-      const path = new Path2D();
+      const path = newPath();
       addMark(path, this.log.shapes[look], x, y, 11);
       paintMarks(context, path, this.log.shapes[look], colourOf(theme, look));
       context.fillStyle = theme.text;

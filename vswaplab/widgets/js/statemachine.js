@@ -4,6 +4,7 @@ import { Fold, h, pictureBox, table } from "./dom.js";
 import { decodeLog } from "./log.js";
 import { addMark, paintMarks } from "./marks.js";
 import { FONT, Surface } from "./surface.js";
+import { newPath } from "./svg.js";
 import { Tape } from "./tape.js";
 import { colourOf } from "./theme.js";
 import { Transport } from "./transport.js";
@@ -174,7 +175,7 @@ export class StateMachine {
     const s = this.tape.state, held = [0, 0, 0, 0];
     for (const backing of s.backing) if (backing < 4) held[backing] += 1;
     for (const state of STATES) {
-      const [x, y] = PLACES[state], path = new Path2D();
+      const [x, y] = PLACES[state], path = newPath();
       addMark(path, this.log.shapes[state], x, y, 2 * RADIUS);
       paintMarks(context, path, this.log.shapes[state], colourOf(theme, state), 3);
       const below = state === 2 ? -34 : 34;

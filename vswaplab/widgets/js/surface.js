@@ -13,6 +13,7 @@ export class Surface {
     this.paint = paint;
     this.scale = 1;
     this.canvas = document.createElement("canvas");
+    this.canvas.surface = this; // what saves it finds it there
     this.canvas.className = "vswaplab-canvas";
     this.canvas.setAttribute("role", "img");
     this.frame = 0;

@@ -3,6 +3,7 @@
 import { Fold, h, pictureBox, table } from "./dom.js";
 import { addMark, paintMarks } from "./marks.js";
 import { FONT, Surface } from "./surface.js";
+import { newPath } from "./svg.js";
 import { colourOf } from "./theme.js";
 import { Transport } from "./transport.js";
 import { TwinLog } from "./twinlog.js";
@@ -88,14 +89,14 @@ export class TwinPlayer {
     context.lineWidth = 2;
     context.stroke();
     for (const design of designs) {
-      const [look, dash, marker] = LOOKS[design], colour = colourOf(theme, look), path = new Path2D();
+      const [look, dash, marker] = LOOKS[design], colour = colourOf(theme, look), path = newPath();
       series[design].forEach((value, i) => (i ? path.lineTo(x(i), y(value)) : path.moveTo(x(i), y(value))));
       context.strokeStyle = colour;
       context.lineWidth = 2;
       context.setLineDash(dash);
       context.stroke(path);
       context.setLineDash([]);
-      const mark = new Path2D();
+      const mark = newPath();
       addMark(mark, marker, x(position), y(series[design][position]), 9);
       paintMarks(context, mark, marker, colour);
     }
@@ -110,7 +111,7 @@ export class TwinPlayer {
     context.fillText(series.note, left, 2);
     let at = 5;
     for (const design of this.header.designs) {
-      const [look, , marker] = LOOKS[design], mark = new Path2D();
+      const [look, , marker] = LOOKS[design], mark = newPath();
       addMark(mark, marker, at + 5, 24, 8);
       paintMarks(context, mark, marker, colourOf(theme, look));
       const words = `${design} ${number(series[design][this.twin.position])}`;

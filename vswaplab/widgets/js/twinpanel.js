@@ -2,6 +2,7 @@
 
 import { addMark, paintMarks } from "./marks.js";
 import { FONT, Surface } from "./surface.js";
+import { newPath } from "./svg.js";
 import { colourOf } from "./theme.js";
 import { count, number } from "./words.js";
 
@@ -57,12 +58,12 @@ export class TwinPanel {
 
   /** A strip of `nr` cells; `look(i)` is the look of one, null for none, `scale(i)` its size. */
   strip(nr, look, scale = () => 1, each = () => {}) {
-    const paths = new Map(), { cell, perRow, context, theme } = this, dots = new Path2D();
+    const paths = new Map(), { cell, perRow, context, theme } = this, dots = newPath();
     for (let i = 0; i < nr; i++) {
       const x = LEFT + (i % perRow + 0.5) * cell, y = this.y + (Math.floor(i / perRow) + 0.5) * cell, is = look(i);
       if (is === null) dots.rect(x - 1, y - 1, 2, 2);
       else {
-        if (!paths.has(is)) paths.set(is, new Path2D());
+        if (!paths.has(is)) paths.set(is, newPath());
         addMark(paths.get(is), this.log.shapes[is], x, y, Math.max(3, cell * 0.66 * scale(i)));
       }
       each(i, x, y);
@@ -79,7 +80,7 @@ export class TwinPanel {
       const mine = [...c.pte_pid.keys()].filter((p) => c.pte_pid[p] === pid), keys = mine.map((p) => this.side.keys[p]);
       const swapped = keys.filter((key) => places.has(key) && places.get(key) !== "memory").length;
       this.text(`process ${pid}: ${count(keys.filter((key) => places.has(key)).length, "page")}, ${number(swapped)} swapped out`);
-      const rings = new Path2D(), bars = new Path2D();
+      const rings = newPath(), bars = newPath();
       this.strip(mine.length, (i) => LOOK_OF[places.get(keys[i])] ?? (places.has(keys[i]) ? "none" : null), () => 1, (i, x, y) => {
         const half = this.cell / 2 - 0.5;
         if (elsewhere.has(keys[i])) rings.rect(x - half, y - half, 2 * half, 2 * half);
@@ -125,7 +126,7 @@ export class TwinPanel {
     context.textBaseline = "middle";
     for (const [look, name] of LOOKS) {
       if (look === "reserved" && this.side.design !== "legacy") continue;
-      const path = new Path2D();
+      const path = newPath();
       addMark(path, this.log.shapes[look], x + 5, this.y + 8, 9);
       paintMarks(context, path, this.log.shapes[look], colourOf(theme, look), 1.4);
       context.fillStyle = theme.text;
