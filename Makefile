@@ -28,7 +28,7 @@ export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab hub test html bench bench-ui stress lint format lock clean images chromium bubblewrap
+.PHONY: help setup lab hub test html bench bench-ui bench-html stress lint format lock clean images chromium bubblewrap
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -74,6 +74,9 @@ bench: setup  ## measure ratios, each against what it names; also writes build/b
 
 bench-ui: setup chromium  ## measure the views in headless Chromium, beside plotly
 	@$(BIN)/python tools/bench_ui.py $(BENCH_ARGS)
+
+bench-html: html chromium  ## measure what each page of the site weighs, and when it can be used
+	@$(BIN)/python tools/bench_html.py $(BENCH_ARGS)
 
 stress: setup  ## run random machines with failing devices for a while (SECONDS=120)
 	@$(BIN)/vswaplab stress --seconds $(SECONDS)

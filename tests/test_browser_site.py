@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import subprocess
@@ -23,7 +24,8 @@ from test_browser_twin import agrees as twins_agree
 from vswaplab import lab
 from vswaplab.export.site.front import STAGES, journey
 from vswaplab.export.static_outputs import widget_models
-from vswaplab.widgets import TwinPlayer
+from vswaplab.observe.ledger_mix import Mix, mix_ledger
+from vswaplab.widgets import SwapoffRace, TwinPlayer
 
 pytestmark = [pytest.mark.browser, pytest.mark.notebook]
 
@@ -39,7 +41,6 @@ PLAYERS = {
     "flow": "03_backings_and_transitions",
     "breakit": "03_backings_and_transitions",
     "zswappool": "04_zswap_decoupled",
-    "race": "05_swapoff",
     "twin": "08_sharing_and_lifetime",
 }
 """A page with each view that has a cursor."""
@@ -101,6 +102,18 @@ def test_pages_load_nothing_but_files_of_the_site(site: Path, pages: list[Path])
     for sheet in site.rglob("*.css"):
         for url in re.findall(r"""url\(\s*["']?([^)"']+)""", sheet.read_text(encoding="utf-8")):
             assert not re.match(r"(https?:)?//", url), (sheet.name, url)
+
+
+def test_a_page_with_all_that_it_loads_weighs_less_than_three_megabytes(site: Path, pages: list[Path]) -> None:
+    def packed(path: Path) -> int:
+        return len(gzip.compress(path.read_bytes(), 6))
+
+    shared = {path: packed(path) for path in (site / "_static").rglob("*") if path.suffix in (".js", ".css", ".woff2")}
+    for page in pages:
+        loads = {(page.parent / load.split("?")[0]).resolve() for load in links_of(page).loads}
+        later = [path for path in shared if path.name == "plotly.min.js" or path.suffix == ".woff2"]
+        whole = packed(page) + sum(shared.get(path, 0) for path in {*loads, *later})
+        assert 10_000 < whole < 3_000_000, page.name
 
 
 def test_every_link_leads_somewhere(pages: list[Path]) -> None:
@@ -197,8 +210,6 @@ def test_a_player_steps_both_ways_by_keys(view: str, site: Path, chromium: Chrom
         element = place(tab, view)
         element.locator(".vswaplab-view").focus()
         slider, status = element.locator("input[type=range]").first, element.locator("[role=status]").first
-        if view == "race":  # it asks for a prediction first
-            return
         tab.page.keyboard.press("End")
         last, told = int(slider.input_value()), status.inner_text()
         assert last > 0
@@ -209,6 +220,59 @@ def test_a_player_steps_both_ways_by_keys(view: str, site: Path, chromium: Chrom
         assert status.inner_text() == told
         tab.page.keyboard.press("Home")
         assert int(slider.input_value()) == 0
+
+
+def test_the_race_is_predicted_run_and_stopped_as_in_python(site: Path, chromium: Chromium) -> None:
+    race = SwapoffRace(swapped=64, mapped="16M", strangers=3).race
+    now = "each => { const {race} = each.player; return race.tracks.map((track) => [...race.now(track)]); }"
+    with open_page(chromium, lesson(site, "05_swapoff")) as tab:
+        view = place(tab, "race").locator(".vswaplab-view")
+        view.get_by_label("PTEs that legacy looks at").fill("64")
+        view.get_by_label("PTEs that virtual looks at").fill("0")
+        view.focus()
+        tab.page.keyboard.press("End")
+        view.locator(".vswaplab-race-result table").wait_for()
+        assert view.evaluate(now) == [race.tracks[design].samples[-1].tolist() for design in ("legacy", "virtual")]
+        told = view.locator(".vswaplab-race-result").inner_text()
+        assert f"{race.tracks['legacy'].report.ptes_visited:,}" in told
+        assert "exactly" in told
+        view.get_by_label("What stops it").select_option("signal 50")
+        view.focus()
+        tab.page.keyboard.press("End")
+        wait_until(lambda: view.inner_text().count("stopped by a signal: EINTR") == 2, "both stopped", 5)
+        tab.page.keyboard.press("Home")
+        assert view.evaluate(now) == [[0] * 5, [0] * 5]
+
+
+def test_the_ledger_adds_up_as_in_python(site: Path, chromium: Chromium) -> None:
+    sums = """each => ({settings: each.player.settings, lines: Object.fromEntries(["legacy", "virtual"].map((design) =>
+      [design, each.player.lines(design).map(({name, total}) => [name, total])]))})"""
+    with open_page(chromium, lesson(site, "06_overhead")) as tab:
+        view = place(tab, "ledger").locator(".vswaplab-view")
+        view.focus()
+        for key in ("End", "Shift+ArrowLeft", "PageUp", "Home"):
+            tab.page.keyboard.press(key)
+            found = view.evaluate(sums)
+            mix = Mix(**{name: found["settings"][name] for name in Mix.__dataclass_fields__})
+            for design, lines in found["lines"].items():
+                python = mix_ledger(design, mix, found["settings"]["usage"]).structures
+                assert lines == [[name, line.bytes] for name, line in python.items()], key
+
+
+def test_the_explorer_goes_from_slot_to_slot_and_back(site: Path, chromium: Chromium) -> None:
+    with open_page(chromium, lesson(site, "03_backings_and_transitions")) as tab:
+        view = place(tab, "explorer").locator(".vswaplab-view")
+        chain = view.locator(".vswaplab-chain")
+        view.focus()
+        tab.page.keyboard.press("Home")
+        assert view.evaluate("each => each.player.slot") == 0
+        tab.page.keyboard.press("PageDown")
+        first = chain.inner_text()
+        tab.page.keyboard.press("PageDown")
+        second = chain.inner_text()
+        assert first != second
+        tab.page.keyboard.press("PageUp")
+        assert chain.inner_text() == first
 
 
 def test_a_permalink_opens_its_step(site: Path, chromium: Chromium) -> None:
