@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,10 +87,12 @@ def cell_of(notebook: OpenNotebook, at: int) -> Locator:
 
 def told(lab: Lab, name: str) -> Any:
     """Return what the kernel knows of a view."""
-    try:
-        return json.loads((lab.folder / "views.json").read_text(encoding="utf-8")).get(name)
-    except ValueError:
-        return None  # it is being written
+    for _ in range(100):
+        try:
+            return json.loads((lab.folder / "views.json").read_text(encoding="utf-8")).get(name)
+        except ValueError:
+            time.sleep(0.05)  # it is being written
+    raise TimeoutError("The kernel never wrote what it knows of the views.")
 
 
 def serious(notebook: OpenNotebook) -> list[str]:
