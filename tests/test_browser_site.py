@@ -9,10 +9,12 @@ import subprocess
 import sys
 import zlib
 from base64 import b64decode
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import html5lib
 import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -126,6 +128,17 @@ def test_every_link_leads_somewhere(pages: list[Path]) -> None:
             ):
                 broken.append((page.name, link))
     assert broken == []
+
+
+def test_pages_are_valid_html(pages: list[Path]) -> None:
+    for page in pages:
+        parser = html5lib.HTMLParser()
+        parser.parse(page.read_text(encoding="utf-8"))
+        assert [(where, error) for where, error, _ in parser.errors] == [], page.name
+        found = links_of(page)
+        assert [name for name, times in Counter(found.ids).items() if times > 1] == [], page.name
+        assert set(found.named) <= set(found.ids), page.name
+        assert found.unnamed == [], page.name
 
 
 def test_pages_have_one_first_heading_and_levels_without_gaps(pages: list[Path]) -> None:
@@ -348,6 +361,23 @@ def test_charts_follow_the_theme_and_can_be_taken_away(site: Path, chromium: Chr
             assert saved.stat().st_size > 500
 
 
+def test_a_chart_with_frames_has_a_slider_for_keys(site: Path, chromium: Chromium) -> None:
+    with open_page(chromium, lesson(site, "06_overhead")) as tab:
+        chart = tab.page.locator(".vs-chart:has(.vs-frames)").first
+        tab.page.wait_for_function("[...document.querySelectorAll('.vs-chart')].every((each) => each.dataset.drawn)")
+        chart.scroll_into_view_if_needed()
+        slider, box = chart.locator("input[type=range]"), chart.locator(".vs-chart-box")
+        before = str(box.get_attribute("aria-label"))
+        assert "at 100 %" in before
+        slider.focus()
+        tab.page.keyboard.press("ArrowLeft")
+        wait_until(lambda: "at 75 %" in str(box.get_attribute("aria-label")), "the frame before", 5)
+        wait_until(lambda: "75 % of" in str(box.text_content()), "its picture", 5)
+        assert chart.locator("output").inner_text() == slider.get_attribute("aria-valuetext") == "75 %"
+        tab.page.keyboard.press("End")
+        wait_until(lambda: box.get_attribute("aria-label") == before, "the last frame", 5)
+
+
 def test_terms_and_sources_say_what_they_are(site: Path, chromium: Chromium) -> None:
     with open_page(chromium, lesson(site, "03_backings_and_transitions")) as tab:
         term = tab.page.locator("a.vs-term").first
@@ -374,7 +404,7 @@ def test_the_skip_link_comes_first_and_leads_to_the_article(site: Path, chromium
         tab.page.keyboard.press("Tab")
         assert tab.page.evaluate("document.activeElement.closest('#pst-skip-link') !== null")
         tab.page.keyboard.press("Enter")
-        assert tab.page.url.endswith("#main-content")
+        tab.page.wait_for_function("location.hash === '#main-content'")
 
 
 def test_the_lab_page_names_the_notebook_one_came_from(site: Path, chromium: Chromium) -> None:
@@ -382,3 +412,15 @@ def test_the_lab_page_names_the_notebook_one_came_from(site: Path, chromium: Chr
         tab.page.get_by_role("link", name="Open this in the lab").click()
         tab.page.wait_for_url("**/docs/site/lab.html#05_swapoff")
         assert "notebooks/05_swapoff.ipynb" in tab.page.locator("#vs-this-lesson").inner_text()
+
+
+def test_the_checks_of_a_page_see_its_faults(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(
+        '<!doctype html><title>x</title><p id="a"><div id="a"></p><img src="b"><label for="c"></label>', "utf-8"
+    )
+    parser = html5lib.HTMLParser()
+    parser.parse(page.read_text(encoding="utf-8"))
+    found = links_of(page)
+    assert parser.errors
+    assert (found.ids, found.named, found.unnamed) == (["a", "a"], ["c"], ["b"])

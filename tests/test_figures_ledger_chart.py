@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vswaplab.errors import InvalidArgument
 from vswaplab.figures import ledger_bars as bars
-from vswaplab.figures.chart import DESIGN_LOOKS, LABEL_GAP, spread_labels
+from vswaplab.figures.chart import DESIGN_LOOKS, LABEL_GAP, spread_labels, with_slider
 from vswaplab.figures.layout import WIDTH
 from vswaplab.figures.ledger_chart import (
     STRUCTURE_LOOKS,
@@ -249,6 +249,35 @@ def test_bars_of_two_backends_are_refused() -> None:
         bars.ledger_bars(posted())
     with pytest.raises(InvalidArgument):
         bars.ledger_bars(posted(), usage=33)
+
+
+def test_a_slider_goes_through_the_usages_on_one_scale() -> None:
+    rows = [each for each in posted() if each["backend"] == "zswap"]
+    usages = sorted({each["usage"] for each in rows})
+    figure = bars.moving_ledger_bars(rows)
+    assert [frame.name for frame in figure.frames] == [f"{usage:g} %" for usage in usages]
+    assert [step.label for step in figure.layout.sliders[0].steps] == [frame.name for frame in figure.frames]
+    assert figure.layout.sliders[0].active == len(usages) - 1
+    most = max(sum(each["structures"].values()) for each in rows)
+    for usage, frame in zip(usages, figure.frames, strict=True):
+        still = [each for each in rows if each["usage"] == usage]
+        assert [trace.name for trace in frame.data] == [trace.name for trace in figure.data]
+        ends = next(trace for trace in frame.data if getattr(trace, "mode", "") == "text")
+        wanted = [f"{sum(each['structures'].values()):,.2f}" for each in still]
+        assert [re.sub(r"[^0-9.,]", "", text.replace("b>", "")) for text in ends.text] == wanted
+        assert f"at {usage:g} %" in frame.layout.meta["alt"]
+    assert most < figure.layout.xaxis.range[1] < 1.1 * most
+    assert figure.data[0].x == figure.frames[-1].data[0].x
+
+
+def test_designs_at_different_usages_have_no_slider() -> None:
+    rows = [each for each in posted() if each["backend"] == "zswap"]
+    with pytest.raises(InvalidArgument, match="at the same usages"):
+        bars.moving_ledger_bars(rows[1:])
+    with pytest.raises(InvalidArgument, match="of one backend"):
+        bars.moving_ledger_bars(posted())
+    with pytest.raises(InvalidArgument, match="same traces"):
+        with_slider({}, "")
 
 
 def test_designs_differ_in_shape_and_colour() -> None:

@@ -41,6 +41,7 @@ def test_conda_environment_lists_the_same_dependencies_with_the_same_bounds(
     expected = [
         *project["dependencies"],
         *project["optional-dependencies"]["fast"],
+        *project["optional-dependencies"]["site"],
         *pyproject["dependency-groups"]["dev"],
     ]
     actual = [entry for entry in conda_requirements(root) if not entry.startswith("--")]

@@ -16,19 +16,27 @@ __all__ = ["Links", "internal_targets", "links_of", "open_page", "pages_of"]
 
 
 class Links(HTMLParser):
-    """What a page links to, what it loads, and the ids it has."""
+    """What a page links to, what it loads, the ids it has and those it refers to."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.links: list[str] = []
         self.loads: list[str] = []
         self.ids: list[str] = []
+        self.named: list[str] = []
+        """Ids that something on the page refers to: labels, descriptions."""
+        self.unnamed: list[str] = []
+        """Images without a text, frames without a title."""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note what a tag has."""
         found = {name: value or "" for name, value in attrs}
         if found.get("id"):
             self.ids.append(found["id"])
+        for name in ("for", "aria-labelledby", "aria-describedby", "aria-controls"):
+            self.named += found.get(name, "").split()
+        if (tag == "img" and "alt" not in found) or (tag == "iframe" and not found.get("title")):
+            self.unnamed.append(found.get("src", tag))
         if tag == "a" and "href" in found:
             self.links.append(found["href"])
         if tag == "link" and found.get("rel") in ("stylesheet", "icon", "preload", "prefetch", "modulepreload"):

@@ -15,8 +15,8 @@ from typing import Any
 __all__ = ["CONTROLS_NOTE", "DrawFigure", "figure_script", "make_static", "widget_models"]
 
 CONTROLS_NOTE = "The controls of this part need a running kernel: start the lab with make lab."
-DrawFigure = Callable[[Any, Any], str]
-"""Of a figure's traces and layout, the HTML that draws it."""
+DrawFigure = Callable[..., str]
+"""Of a figure's traces, layout and frames, the HTML that draws it."""
 
 _PLOTLY = "application/vnd.plotly.v1+json"
 _VIEW = "application/vnd.jupyter.widget-view+json"
@@ -46,20 +46,24 @@ def widget_models(widgets: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {model_id: model["state"] for model_id, model in saved.items()}
 
 
-def figure_script(traces: Any, layout: Any) -> str:
+def figure_script(traces: Any, layout: Any, frames: Any = ()) -> str:
     """Return a figure as a division and the call that draws it, plotly.js being there already."""
     import plotly.io
 
-    figure = json.loads(json.dumps({"data": traces, "layout": layout}))
+    figure = json.loads(json.dumps({"data": traces, "layout": layout, "frames": list(frames)}))
     config = {"displaylogo": False, "responsive": True}
-    return str(plotly.io.to_html(figure, config=config, include_plotlyjs=False, full_html=False, validate=False))
+    return str(
+        plotly.io.to_html(
+            figure, config=config, include_plotlyjs=False, full_html=False, validate=False, auto_play=False
+        )
+    )
 
 
 def make_static(data: dict[str, Any], models: Mapping[str, Any], draw: DrawFigure = figure_script) -> None:
     """Turn one output's figure or widget into HTML that needs neither kernel nor network."""
     if _PLOTLY in data:
         figure = data.pop(_PLOTLY)
-        data["text/html"] = draw(figure.get("data", []), figure.get("layout", {}))
+        data["text/html"] = draw(figure.get("data", []), figure.get("layout", {}), figure.get("frames", []))
     elif _VIEW in data:
         view = data.pop(_VIEW)
         parts = list(_static_parts(view["model_id"], models, draw))
@@ -75,7 +79,7 @@ def _static_parts(model_id: str, models: Mapping[str, Any], draw: DrawFigure) ->
     if _is_view(state):
         yield _view_html(state)
     elif "_widget_data" in state:
-        yield draw(state["_widget_data"], state["_widget_layout"])
+        yield draw(state["_widget_data"], state["_widget_layout"], ())
     elif state.get("_model_name") == "HTMLModel":
         yield f"<div>{state.get('value', '')}</div>"
     elif state.get("_model_name") == "LabelModel":

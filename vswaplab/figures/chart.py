@@ -14,7 +14,10 @@ from html import escape
 from types import MappingProxyType
 from typing import Any
 
+import plotly.graph_objects as go
+
 from vswaplab.entry import Backing
+from vswaplab.errors import InvalidArgument
 from vswaplab.figures.layout import WIDTH
 from vswaplab.figures.palette import Theme
 
@@ -31,6 +34,7 @@ __all__ = [
     "panel_axes",
     "panels",
     "spread_labels",
+    "with_slider",
 ]
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
@@ -41,6 +45,7 @@ LABEL_GAP = 15
 LEFT, FOOT = 60, 44
 HEADING = 44
 _AXIS = 44
+_SLIDER = 78
 _INSET = 44  # for the numbers beside the inner panels
 _GUTTER_AXES = 50
 
@@ -272,3 +277,35 @@ def _first(group: Sequence[float], gap: float, low: float, high: float) -> float
 
 def _last(group: Sequence[float], gap: float, low: float, high: float) -> float:
     return _first(group, gap, low, high) + (group[1] - 1) * gap
+
+
+def with_slider(figures: Mapping[str, go.Figure], prefix: str) -> go.Figure:
+    """Return one figure with a slider that goes through `figures`, by their labels; the last is shown first.
+
+    They must be alike but for data, title, marks and alternative text: the same traces in the same order. `prefix`
+    stands before the label. InvalidArgument if they differ in their traces.
+    """
+    drawn = list(figures.values())
+    if not drawn or len({tuple((trace.type, trace.name) for trace in figure.data) for figure in drawn}) != 1:
+        raise InvalidArgument("A slider goes through figures with the same traces; give at least one.")
+    frames = [
+        go.Frame(
+            name=label,
+            data=figure.data,
+            layout={
+                "annotations": figure.layout.annotations,
+                "shapes": figure.layout.shapes,
+                "meta": figure.layout.meta,
+            },
+        )
+        for label, figure in figures.items()
+    ]
+    whole = go.Figure(data=drawn[-1].data, layout=drawn[-1].layout, frames=frames)
+    at_once = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
+    steps = [{"label": label, "method": "animate", "args": [[label], at_once]} for label in figures]
+    slider = {"active": len(steps) - 1, "steps": steps, "currentvalue": {"prefix": prefix}, "len": 0.5, "x": 0}
+    whole.update_layout(
+        height=whole.layout.height + _SLIDER,
+        sliders=[{**slider, "y": 1, "yanchor": "bottom", "pad": {"t": 0, "b": whole.layout.margin.t, "l": 12}}],
+    )
+    return whole

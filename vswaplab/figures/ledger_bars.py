@@ -3,7 +3,8 @@
 >>> figure = ledger_bars(rows, usage=100, backend="zswap")  # doctest: +SKIP
 
 `rows` are those of ``vswaplab overhead --json``, as for `vswaplab.figures.ledger_chart`; a dotted line marks the first
-row's design. `alt_text` says it in words; the table twin is that of the ledger chart.
+row's design. `moving_ledger_bars` has a slider for the usage. `alt_text` says it in words; the table twin is that of
+the ledger chart.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import Any
 import plotly.graph_objects as go
 
 from vswaplab.errors import InvalidArgument
-from vswaplab.figures.chart import GRID, chart_layout
+from vswaplab.figures.chart import GRID, chart_layout, with_slider
 from vswaplab.figures.layout import WIDTH
 from vswaplab.figures.ledger_chart import PATTERN_LINES, STRUCTURE_LOOKS, UNKNOWN_LOOK
 from vswaplab.figures.palette import Theme, theme_named
 
-__all__ = ["alt_text", "ledger_bars"]
+__all__ = ["alt_text", "ledger_bars", "moving_ledger_bars"]
 
 Row = Mapping[str, Any]
 _BAR, _TOP, _FOOT = 30, 40, 108
@@ -37,15 +38,41 @@ def ledger_bars(
     `backend` may be left out if all rows have the same; `titles` are longer names of designs. InvalidArgument if
     nothing is left to draw.
     """
-    colours = theme_named(theme)
     chosen = [row for row in rows if row["usage"] == usage and backend in (None, row["backend"])]
     if not chosen or len({row["backend"] for row in chosen}) > 1:
         raise InvalidArgument(f"Give rows of one backend at {usage:g} %, or choose it: backend='zswap'.")
-    names = [(titles or {}).get(row["design"], row["design"]) for row in chosen]
+    return _drawn(chosen, chosen, titles or {}, theme_named(theme))
+
+
+def moving_ledger_bars(
+    rows: Iterable[Row],
+    backend: str | None = None,
+    titles: Mapping[str, str] | None = None,
+    theme: str = "auto",
+) -> go.Figure:
+    """Return the bars with a slider for the usage: a frame for each usage of the rows, on one scale.
+
+    Arguments and errors are those of `ledger_bars`; all designs need the same usages.
+    """
+    chosen = [row for row in rows if backend in (None, row["backend"])]
+    usages = sorted({row["usage"] for row in chosen})
+    at = {usage: [row for row in chosen if row["usage"] == usage] for usage in usages}
+    if len({row["backend"] for row in chosen}) != 1 or len({tuple(r["design"] for r in at[u]) for u in usages}) != 1:
+        raise InvalidArgument("Give rows of one backend, and of each design at the same usages.")
+    colours = theme_named(theme)
+    return with_slider(
+        {f"{usage:g} %": _drawn(at[usage], chosen, titles or {}, colours) for usage in usages}, "Usage: "
+    )
+
+
+def _drawn(chosen: Sequence[Row], every: Sequence[Row], titles: Mapping[str, str], colours: Theme) -> go.Figure:
+    """Draw bars of `chosen`, with the structures and on the scale of `every`."""
+    names = [titles.get(row["design"], row["design"]) for row in chosen]
     totals = [sum(row["structures"].values()) for row in chosen]
-    structures = list(dict.fromkeys(name for row in chosen for name, mib in row["structures"].items() if mib))
+    most = max(sum(row["structures"].values()) for row in every)
+    structures = list(dict.fromkeys(name for row in every for name, mib in row["structures"].items() if mib))
     traces: list[Any] = [go.Bar(**_bar(name, names, chosen, colours)) for name in structures]
-    traces.append(go.Scatter(**_bar_ends(names, totals, colours)))
+    traces.append(go.Scatter(**_bar_ends(names, totals, most, colours)))
     height = _BAR * len(chosen) + _TOP
     layout = chart_layout(colours, height, alt_text(chosen, titles), foot=_FOOT)
     left = 12 + round(6.6 * max(len(name) for name in names))
@@ -68,7 +95,7 @@ def ledger_bars(
         },
         xaxis={
             "domain": [left / WIDTH, 1 - 96 / WIDTH],
-            "range": [0, 1.02 * max(totals)],
+            "range": [0, 1.02 * most],
             "gridcolor": GRID,
             "zeroline": False,
             "fixedrange": True,
@@ -89,7 +116,7 @@ def ledger_bars(
             "yanchor": "bottom",
             "xanchor": "left",
             "showarrow": False,
-            "text": f"<b>{chosen[0]['backend']}, {usage:g} % of {chosen[0]['slots']:,} slots in use</b>",
+            "text": f"<b>{chosen[0]['backend']}, {chosen[0]['usage']:g} % of {chosen[0]['slots']:,} slots in use</b>",
         }
     ]
     layout["shapes"] = [
@@ -129,9 +156,9 @@ def _bar(name: str, names: Sequence[str], rows: Sequence[Row], theme: Theme) -> 
     }
 
 
-def _bar_ends(names: Sequence[str], totals: Sequence[float], theme: Theme) -> dict[str, Any]:
+def _bar_ends(names: Sequence[str], totals: Sequence[float], most: float, theme: Theme) -> dict[str, Any]:
     return {
-        "x": [1.01 * max(totals)] * len(totals),
+        "x": [1.01 * most] * len(totals),
         "y": list(names),
         "mode": "text",
         "text": [f"\u2002<b>{total:,.2f} MiB</b>" for total in totals],

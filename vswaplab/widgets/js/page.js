@@ -59,21 +59,29 @@ async function mount(script, el) {
   }
 }
 
-/** Show every view of the page; a view far down is shown when it comes near. */
+/** Show every view of the page; a view far down is shown when it comes near, or when there is nothing else to do. */
 export function mountAll() {
+  const waiting = new Set(), idle = window.requestIdleCallback ?? ((act) => setTimeout(act, 200));
+  const show = (place) => {
+    if (!waiting.delete(place)) return null;
+    near.unobserve(place);
+    return mount(place.previousElementSibling, place);
+  };
   const near = new IntersectionObserver((seen) => {
-    for (const { isIntersecting, target } of seen) {
-      if (!isIntersecting) continue;
-      near.unobserve(target);
-      mount(target.previousElementSibling, target);
-    }
+    for (const { isIntersecting, target } of seen) if (isIntersecting) show(target);
   }, { rootMargin: "600px" });
   const scripts = [...document.querySelectorAll('script[type="application/vswaplab+json"]')];
   for (const script of scripts) {
     const place = document.createElement("div");
     place.className = "vswaplab-place";
     script.after(place);
+    waiting.add(place);
     near.observe(place);
   }
   goByAddress(scripts);
+  const next = () => {
+    const [place] = waiting;
+    if (place) show(place).then(() => idle(next));
+  };
+  setTimeout(() => idle(next), 1000); // what is in the window comes first
 }

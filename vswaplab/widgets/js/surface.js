@@ -20,6 +20,9 @@ export class Surface {
     this.painted = 0; // frames painted so far
     this.observer = new ResizeObserver(() => this.fit());
     this.stop = watchTheme(() => this.redraw());
+    this.print = () => this.now(); // paper has a theme of its own, and waits for no frame
+    window.addEventListener("beforeprint", this.print);
+    window.addEventListener("afterprint", this.print);
   }
 
   get theme() {
@@ -79,6 +82,8 @@ export class Surface {
   close() {
     if (this.frame) cancelAnimationFrame(this.frame);
     this.observer.disconnect();
+    window.removeEventListener("beforeprint", this.print);
+    window.removeEventListener("afterprint", this.print);
     this.stop();
   }
 }

@@ -4,6 +4,7 @@
 (() => {
   const HERE = document.currentScript.src;
   const dark = () => document.documentElement.dataset.theme === "dark";
+  const SLIDER = 78; // what plotly's own slider takes of a chart's height (figures/chart.py)
   const CONFIG = { displaylogo: false, displayModeBar: false, responsive: false };
 
   // -- charts -------------------------------------------------------------------------------------------------------
@@ -35,11 +36,40 @@
     await plotly();
     const box = figure.querySelector(".vs-chart-box");
     figure.given ??= JSON.parse(figure.querySelector("script").textContent);
-    const { data, layout } = coloured(figure.given, coloursNow());
+    if (figure.given.frames && !figure.querySelector(".vs-frames")) box.before(frameSlider(figure));
+    const { data, layout } = coloured(atFrame(figure), coloursNow());
+    box.setAttribute("aria-label", layout.meta?.alt ?? "A chart");
     await Plotly.react(box, data, { ...layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" }, CONFIG);
     fit(figure);
     figure.dataset.drawn = "true";
     if (!figure.querySelector(".vs-downloads")) figure.append(downloads(figure, box));
+  }
+
+  /** A figure as it stands: of one with frames the one chosen, with no slider of plotly's. */
+  function atFrame({ given, frame }) {
+    if (!given.frames) return given;
+    const { data, layout } = given.frames[frame];
+    return { data, layout: { ...given.layout, ...layout, height: given.layout.height - SLIDER, sliders: [] } };
+  }
+
+  function frameSlider(figure) {
+    const { frames, layout } = figure.given, [slider] = layout.sliders, prefix = slider.currentvalue.prefix;
+    const put = (tag, props, ...children) => {
+      const element = Object.assign(document.createElement(tag), props);
+      element.append(...children);
+      return element;
+    };
+    figure.frame = slider.active;
+    figure.dataset.height = String(layout.height - SLIDER);
+    const told = put("output", { textContent: frames[figure.frame].name });
+    const range = put("input", { type: "range", min: 0, max: frames.length - 1, value: figure.frame, oninput: () => {
+      figure.frame = Number(range.value);
+      told.textContent = frames[figure.frame].name;
+      range.setAttribute("aria-valuetext", told.textContent);
+      drawChart(figure);
+    } });
+    range.setAttribute("aria-valuetext", told.textContent);
+    return put("div", { className: "vs-frames" }, put("label", {}, prefix, range), told);
   }
 
   /** A chart has one size, so that its labels never run into each other; a narrow page shows it smaller, to a limit. */
@@ -60,7 +90,7 @@
     const button = (text, act) => Object.assign(document.createElement("button"), { type: "button", textContent: text, onclick: act });
     const row = document.createElement("div");
     row.className = "vs-downloads";
-    row.append("Save as ", button("SVG", () => image("svg")), button("PNG", () => image("png")), button("CSV", () => save(`${name}.csv`, csv(figure.given.data))));
+    row.append("Save as ", button("SVG", () => image("svg")), button("PNG", () => image("png")), button("CSV", () => save(`${name}.csv`, csv(atFrame(figure).data))));
     return row;
   }
 
@@ -108,7 +138,29 @@
     new MutationObserver(() => all.filter((figure) => figure.dataset.drawn).forEach(drawChart))
       .observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
     addEventListener("resize", () => all.forEach(fit));
-    addEventListener("beforeprint", () => all.forEach(drawChart));
+    drawQuietly(all);
+  }
+
+  /** The charts that nobody has come near yet, one whenever there is nothing else to do: printed, a page has them all. */
+  function drawQuietly(all) {
+    const idle = window.requestIdleCallback ?? ((act) => setTimeout(act, 200));
+    const next = () => {
+      const left = all.find((figure) => !figure.dataset.drawn);
+      if (left) drawChart(left).then(() => idle(next));
+    };
+    addEventListener("load", () => setTimeout(() => idle(next), 1000));
+  }
+
+  /** Paper is light, whatever the screen is. */
+  function printing() {
+    const root = document.documentElement;
+    let screen = root.dataset.theme;
+    addEventListener("beforeprint", () => {
+      screen = root.dataset.theme;
+      root.dataset.theme = "light";
+      for (const figure of document.querySelectorAll(".vs-chart[data-drawn]")) drawChart(figure);
+    });
+    addEventListener("afterprint", () => { root.dataset.theme = screen; });
   }
 
   // -- hints --------------------------------------------------------------------------------------------------------
@@ -171,6 +223,7 @@
     hints();
     lesson();
     reach();
+    printing();
   }
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
