@@ -39,6 +39,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("html")
     plain = "import plotly.graph_objects as go\ngo.Figure(data=[go.Bar(y=[1, 2, 3])])"
     write(folder / "07_test.ipynb", CODE, plain, "live", "print('the end')")
+    write(folder / "07_too.ipynb")
     assert main(["html", "--notebooks", str(folder), "--notebook", "07", "--out", str(folder / "out")]) == 0
     return folder / "out"
 
@@ -71,6 +72,13 @@ def test_page_keeps_texts_and_says_where_controls_work(page: str) -> None:
     assert page.count(CONTROLS_NOTE) == 1
     assert "the end" in page
     assert "widget-view+json" not in PLOTLYJS.sub("", page)
+
+
+@pytest.mark.notebook
+def test_one_notebook_is_one_file(tmp_path: Path) -> None:
+    write(tmp_path / "07_test.ipynb")
+    assert main(["html", "--notebooks", str(tmp_path), "--notebook", "07", "--out", str(tmp_path / "out")]) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["07_test.html"]
 
 
 @pytest.mark.notebook

@@ -17,11 +17,11 @@ def _html(args: argparse.Namespace) -> int:
     if args.notebook is None and args.notebooks is None:
         from vswaplab.export.site import build_site
 
-        print(build_site(_ROOT if (_ROOT / "docs").is_dir() else Path.cwd(), args.out))
+        print(build_site(_ROOT if (_ROOT / "docs").is_dir() else Path.cwd(), args.out or Path("build/html")))
         return 0
     beside = _ROOT / "notebooks"
     folder = args.notebooks or (beside if beside.is_dir() else Path("notebooks"))
-    for path in export_notebooks(find_notebooks(folder, args.notebook), args.out):
+    for path in export_notebooks(find_notebooks(folder, args.notebook), args.out or Path("build/pages")):
         print(path)
     return 0
 
@@ -35,5 +35,5 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--notebook", metavar="N", help="one file for each notebook whose name begins with N, such as 01"
     )
     parser.add_argument("--notebooks", type=Path, metavar="DIR", help="one file for each notebook in this folder")
-    parser.add_argument("--out", type=Path, default=Path("build/html"), metavar="DIR", help="default: build/html")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: build/html (the site), build/pages (files)")
     parser.set_defaults(run=_html)

@@ -38,7 +38,7 @@ _INDEX = """<!DOCTYPE html>
 <style>body {{ font: 1.1rem/1.6 system-ui, sans-serif; max-width: 42rem; margin: 2rem auto; padding: 0 1rem; }}
 @media (prefers-color-scheme: dark) {{ body {{ background: #111; color: #eee; }} a {{ color: #8cf; }} }}</style></head>
 <body><main><h1>vswaplab</h1>
-<p>Executed notebooks. Figures can be moved and hovered over; the controls beside them work in the lab only.</p>
+<p>Executed notebooks: players, charts and questions work as they are, what needs Python says so.</p>
 <ol>
 {items}
 </ol></main></body></html>
@@ -64,7 +64,7 @@ def to_html(notebook: NotebookNode, title: str) -> str:
 
 
 def export_notebooks(notebooks: Sequence[Path], out: Path) -> list[Path]:
-    """Execute each notebook, write ``<name>.html`` into `out` and an ``index.html`` beside them; return all written."""
+    """Execute each notebook, write ``<name>.html`` into `out`, and an index beside several; return what was written."""
     notebooks, out = _list(notebooks), path_of(out, "A folder")
     if out.exists() and not out.is_dir():
         raise InvalidArgument(f"{shown(out)} is no folder; name another one with --out.")
@@ -78,6 +78,8 @@ def export_notebooks(notebooks: Sequence[Path], out: Path) -> list[Path]:
         page.write_text(to_html(notebook, title), encoding="utf-8")
         written.append(page)
         items.append(f'<li><a href="{html.escape(page.name)}">{html.escape(title)}</a></li>')
+    if len(items) == 1:
+        return written
     index = out / "index.html"
     index.write_text(_INDEX.format(items="\n".join(items)), encoding="utf-8")
     return [*written, index]
