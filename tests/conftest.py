@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from browser.harness import CHROMIUM_FLAGS, Chromium, Lab, chromium_path
+from browser.sitekit import pages_of
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,3 +83,26 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def site(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the site, built by the command once for all processes of a run.
+
+    A notebook that fails, or a warning, is an error.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    out = shared / "site" / "html"
+    with (shared / "site.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one builds, the others wait for it
+        if not (out / "index.html").exists():
+            command = [sys.executable, "-m", "vswaplab.cli", "html", "--out", str(out)]
+            done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture(scope="session")
+def pages(site: Path) -> list[Path]:
+    return pages_of(site)

@@ -1,13 +1,15 @@
 // Views on a page without a kernel: each stands as JSON in a script element, its bytes compressed.
 
-import { followInAddress, goByAddress } from "./address.js";
+import { followInAddress, fragmentOf, goByAddress } from "./address.js";
 import { complain } from "./dom.js";
 import { render } from "./index.js";
 
 /** What JupyterLab's model is to a view, with nobody behind it. */
 export class PlainModel {
-  constructor(traits) {
+  /** `place` is the view's on its page, from 1. */
+  constructor(traits, place = 1) {
     this.traits = traits;
+    this.place = place;
     this.heard = new Map();
   }
 
@@ -25,9 +27,9 @@ export class PlainModel {
 
   send() {}
 
-  /** The address of this page at a state. */
-  linkTo(token) {
-    return `${location.href.split("#")[0]}#${token}`;
+  /** The address of this page at the step that the view shows. */
+  link() {
+    return `${location.href.split("#")[0]}#${fragmentOf(this, this.place)}`;
   }
 
   on(name, listener) {
@@ -46,11 +48,11 @@ export async function inflate(text) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-async function mount(script, el) {
+async function mount(script, el, nr) {
   try {
     const { packed, ...traits } = JSON.parse(script.textContent);
     for (const [name, text] of Object.entries(packed)) traits[name] = await inflate(text);
-    el.model = new PlainModel(traits);
+    el.model = new PlainModel(traits, nr);
     render({ model: el.model, el });
     el.arrive?.();
     followInAddress(el.model);
@@ -61,16 +63,16 @@ async function mount(script, el) {
 
 /** Show every view of the page; a view far down is shown when it comes near, or when there is nothing else to do. */
 export function mountAll() {
+  const scripts = [...document.querySelectorAll('script[type="application/vswaplab+json"]')];
   const waiting = new Set(), idle = window.requestIdleCallback ?? ((act) => setTimeout(act, 200));
   const show = (place) => {
     if (!waiting.delete(place)) return null;
     near.unobserve(place);
-    return mount(place.previousElementSibling, place);
+    return mount(place.previousElementSibling, place, 1 + scripts.indexOf(place.previousElementSibling));
   };
   const near = new IntersectionObserver((seen) => {
     for (const { isIntersecting, target } of seen) if (isIntersecting) show(target);
   }, { rootMargin: "600px" });
-  const scripts = [...document.querySelectorAll('script[type="application/vswaplab+json"]')];
   for (const script of scripts) {
     const place = document.createElement("div");
     place.className = "vswaplab-place";

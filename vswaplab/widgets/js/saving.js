@@ -62,7 +62,7 @@ function save(name, blob) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-/** The row below a view that has pictures. `linkTo(token)`, where there is one, gives the address of a state. */
+/** The row below a view that has pictures. A page's model has `link()`, the address of what the view shows. */
 export function savingRow(model, root) {
   const twin = root.querySelector(".vswaplab-twin")?.fold, said = h("span", { role: "status" });
   const kind = model.get("view"), file = (suffix) => `vswaplab-${kind}${model.get("step") > 0 ? `-${model.get("step")}` : ""}.${suffix}`;
@@ -77,11 +77,10 @@ export function savingRow(model, root) {
     button("SVG", () => save(file("svg"), new Blob([pictureOf(root)], { type: "image/svg+xml" }))),
     button("PNG", async () => save(file("png"), await rasterOf(pictureOf(root)))));
   if (twin) row.append(button("CSV", () => save(file("csv"), new Blob([csvOf(tablesOf(twin))], { type: "text/csv" }))));
-  const state = model.get("header")?.token;
-  if (state) {
-    const here = () => tokenAt(state, model.get("step"));
-    row.append(" · ", button(model.linkTo ? "Copy a link to this step" : "Copy the token of this step", async () => {
-      await navigator.clipboard.writeText(model.linkTo ? model.linkTo(here()) : here());
+  const state = model.get("header")?.token, linked = model.link && model.get("step") !== undefined;
+  if (state || linked) {
+    row.append(" · ", button(linked ? "Copy a link to this step" : "Copy the token of this step", async () => {
+      await navigator.clipboard.writeText(linked ? model.link() : tokenAt(state, model.get("step")));
       return "Copied.";
     }));
   }
