@@ -91,9 +91,11 @@ def _only_html(data: dict[str, Any]) -> None:
 
 
 def _fold(cell: NotebookNode) -> None:
-    """Fold away code that would give an answer, and code that would be a wall of text."""
+    """Fold away code that would give an answer, code that would be a wall of text, and that of a computed sentence."""
     hidden = cell.metadata.get("jupyter", {}).get("source_hidden")
-    if not hidden and len(cell.source.splitlines()) <= _LONG and cell.get("outputs"):
+    outputs = cell.get("outputs", [])
+    speaks = outputs and all("text/markdown" in output.get("data", {}) for output in outputs)
+    if not hidden and len(cell.source.splitlines()) <= _LONG and outputs and not speaks:
         return
     cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
     prompt = _HIDDEN if hidden else _FOLDED
