@@ -13,7 +13,7 @@ from vswaplab.entry import Backing
 from vswaplab.errors import InvalidArgument, NotFound
 from vswaplab.export.notebooks import execute_all, find_notebooks
 from vswaplab.export.site.api import with_modules
-from vswaplab.export.site.front import front_page
+from vswaplab.export.site.front import front_page, lesson_cards
 from vswaplab.export.site.lessons import described, lesson
 from vswaplab.figures.palette import THEMES, Theme
 from vswaplab.strict import path_of, shown
@@ -73,7 +73,11 @@ def write_sources(root: Path, sources: Path, executed: dict[str, NotebookNode]) 
         page = lesson(notebook, name, _ABOUT.get(name, ""))
         nbformat.write(page, sources / "notebooks" / f"{name}.ipynb")
         shutil.copyfile(root / "notebooks" / f"{name}.ipynb", extra / f"{name}.ipynb")
-    (sources / "index.md").write_text(front_page(described(executed)), encoding="utf-8")
+    lessons = described(executed)
+    (sources / "index.md").write_text(front_page(lessons), encoding="utf-8")
+    listed = sources / "docs" / "site" / "lessons.md"
+    cards = lesson_cards(lessons, "../../")
+    listed.write_text(listed.read_text(encoding="utf-8").replace("<!-- cards -->", cards), encoding="utf-8")
     static = sources / "_static"
     shutil.copytree(_STATIC, static)
     for name, text in palette_files().items():

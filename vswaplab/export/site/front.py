@@ -17,7 +17,7 @@ from vswaplab.observe.state import State
 from vswaplab.units import PAGE_SIZE
 from vswaplab.workloads.corpus import real_page_array
 
-__all__ = ["STAGES", "front_page", "journey", "journey_html"]
+__all__ = ["STAGES", "front_page", "journey", "journey_html", "lesson_cards"]
 
 STAGES = (
     (
@@ -140,15 +140,18 @@ def _strong(text: str) -> str:
 
 def front_page(lessons: Iterable[Mapping[str, Any]]) -> str:
     """Return the front page's source: the picture, the lessons as `described` gives them, and the other pages."""
-    lessons = list(lessons)
+    return _FRONT.format(cards=lesson_cards(lessons))
+
+
+def lesson_cards(lessons: Iterable[Mapping[str, Any]], above: str = "") -> str:
+    """Return the list of lessons: title, first sentence, minutes; `above` leads from the page to the site's top."""
     cards = "".join(
-        f'<li><a href="notebooks/{each["name"]}.html"><span class="vs-card-nr">{each["name"][:2]}</span>'
+        f'<li><a href="{above}notebooks/{each["name"]}.html"><span class="vs-card-nr">{each["name"][:2]}</span>'
         f"<b>{escape(each['title'])}</b></a><p>{escape(each['sentence'])}</p>"
         f'<p class="vs-card-time">{each["reading"]} min to read, {each["minutes"]} with the questions</p></li>'
         for each in lessons
     )
-    entries = "\n".join(f"notebooks/{each['name']}" for each in lessons)
-    return _FRONT.format(cards=cards, lessons=entries)
+    return f'<ol class="vs-cards" start="0">{cards}</ol>'
 
 
 _FRONT = """# Understand Linux swap
@@ -164,7 +167,7 @@ through both; scroll, or use the arrow keys.</p>
 <p>Eleven notebooks, all run for these pages. Pictures step and play here, questions answer, and nothing is fetched from
 anywhere: save the folder, and read it on a train.</p>
 
-<ol class="vs-cards" start="0">{cards}</ol>
+{cards}
 
 ## And beside them
 
