@@ -110,3 +110,36 @@ def test_names_of_the_library_that_a_page_mentions_exist(page: str) -> None:
             for part in parts[cut:]:
                 found = getattr(found, part)
             break
+
+
+# -- corrections -------------------------------------------------------------------------------------------------------
+
+
+def source_tags() -> set[str]:
+    return set(re.findall(r"^\| (S\d+) \|", (DOCS / "sources.md").read_text(encoding="utf-8"), flags=re.MULTILINE))
+
+
+def test_a_correction_is_whole_and_names_tests_and_sources_that_exist() -> None:
+    """Each row: its number, what was said, what is right, a source that is listed, what changed, a test that exists."""
+    lines = (DOCS / "corrections.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if re.match(r"\| *\d+ *\|", line)]
+    numbers = [int(row[0]) for row in rows]
+    assert numbers == sorted(set(numbers))
+    assert set(numbers) <= set(range(1, 20))
+    for row in rows:
+        assert len(row) == 6, row[0]
+        assert all(row), row[0]
+        tags = re.findall(r"\[(S\d+|BACKGROUND|INFERRED|DERIVED)\]", row[3])
+        assert tags, row[0]
+        assert set(tags) - {"BACKGROUND", "INFERRED", "DERIVED"} <= source_tags(), row[0]
+        named = re.findall(r"`(tests/[\w/.]+)(?:::(\w+))?`", row[5])
+        assert named, row[0]
+        for file, function in named:
+            text = (DOCS.parent / file).read_text(encoding="utf-8")
+            assert not function or f"def {function}(" in text, f"{row[0]}: {file}::{function}"
+
+
+def test_every_source_that_a_page_names_is_listed() -> None:
+    for page in sorted(DOCS.glob("*.md")):
+        named = set(re.findall(r"\[(S\d+)\]", page.read_text(encoding="utf-8")))
+        assert named <= source_tags(), page.name
