@@ -56,10 +56,13 @@ class Pair:
             del self.refs[entry], self.backing[entry]
 
     def zero(self, entries: list[int]) -> None:
-        for entry in entries:
-            self.one.swap.swap_zeromap_folio_set(self.cached[entry])
-            self.backing[entry] = Backing.ZERO
-        self.many.swap.swap_zeromap_folio_set_many(u64(entries))
+        """Folios that others pay for than own the entries are among them: an array call is for those of one payer."""
+        for memcg in (1, 2):
+            theirs = [entry for entry in entries if self.cached[entry].memcg.id == memcg]
+            for entry in theirs:
+                self.one.swap.swap_zeromap_folio_set(self.cached[entry])
+                self.backing[entry] = Backing.ZERO
+            self.many.swap.swap_zeromap_folio_set_many(u64(theirs), memcg)
 
     def store_folio(self, entries: list[int]) -> None:
         for entry in entries:
@@ -79,9 +82,9 @@ class Pair:
         self.many.swap.vswap_remove_mapping_many(u64(entries), shadow)
         self.forget()
 
-    def cache(self, entries: list[int]) -> None:
+    def cache(self, entries: list[int], payers: list[int]) -> None:
         shadows = []
-        folios = [self.one.folio() for _ in entries]
+        folios = [self.one.folio(memcg=payer) for payer in payers]
         for entry in entries:
             self.one.swap.swapcache_prepare(entry)
         for entry, folio in zip(entries, folios, strict=True):
@@ -170,7 +173,8 @@ def test_array_forms_equal_scalar_forms(steps: list[tuple[str, int, bool, Any]])
                 pair.cached[entry].dirty = False
             pair.remove(pick(safe), random.randrange(1 << 20) << 1 | 1)
         elif op == "cache":
-            pair.cache(pick([e for e in pair.refs if e not in pair.cached]))
+            entries = pick([e for e in pair.refs if e not in pair.cached])
+            pair.cache(entries, [random.choice([1, 2]) for _ in entries])
         elif op == "pin":
             pair.pin_and_clear(pick([e for e in pair.refs if e not in pair.cached]))
         for kit in (pair.one, pair.many):

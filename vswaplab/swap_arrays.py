@@ -60,8 +60,8 @@ class SwapArrays(Protocol):
     def remove_mapping_many(self, entries: U64, shadows: U64 | int = 0) -> None:
         """Take the folios of entries out of the swap cache, leaving shadows."""
 
-    def swap_zeromap_folio_set_many(self, entries: U64) -> None:
-        """The folios hold only zeros."""
+    def swap_zeromap_folio_set_many(self, entries: U64, memcgid: int = 0) -> None:
+        """The folios, which memory cgroup `memcgid` pays for, hold only zeros."""
 
     def zswap_entry_store_many(self, entries: U64, zswap_entries: U64) -> None:
         """zswap has the contents of each entry."""

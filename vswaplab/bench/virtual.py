@@ -77,7 +77,7 @@ def _swapped_out(nr: int, *, disk: bool = False) -> tuple[VirtualSwap, U64]:
     if disk:
         swap.vswap_alloc_swap_slot_many(entries)
     else:
-        swap.swap_zeromap_folio_set_many(entries)
+        swap.swap_zeromap_folio_set_many(entries, 1)
     swap.vswap_remove_mapping_many(entries)
     return swap, entries
 
@@ -98,7 +98,7 @@ def _populate_array() -> float:
     swap, pointers = _layer(), _pointers(SLOTS)
     with _timed() as clock:
         entries = swap.folio_alloc_swap_many(pointers, 1)
-        swap.swap_zeromap_folio_set_many(entries)
+        swap.swap_zeromap_folio_set_many(entries, 1)
     return clock.seconds
 
 

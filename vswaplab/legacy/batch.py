@@ -258,15 +258,18 @@ class LegacyBatch(LegacySwapCache):
             old = self.lookup_many(entries).type
             self.record.many(Event.BACKING, len(entries), entry=entries, old=old, new=int(now), slot=slot, value=value)
 
-    def swap_zeromap_folio_set_many(self, entries: U64) -> None:
-        """The folios hold only zeros: set their zeromap bits; the slots stay taken."""
+    def swap_zeromap_folio_set_many(self, entries: U64, memcgid: int = 0) -> None:
+        """The folios, of one memory cgroup, hold only zeros: set their zeromap bits; the slots stay taken.
+
+        `memcgid`: who pays for the folios, 0 for none; their swpout_zero is counted there, whoever owns the entries
+        [S13].
+        """
         parts = self._in_use(entries)
         self._contents_in(entries, Backing.ZERO, 0)
         for info, offsets, _ in parts:
             info.zeromap_set_many(offsets)
             info.unwritten.rows[offsets.view(np.int64)] = 0
-            for memcg, nr in self._memcgs(info.swap_cgroup.rows[offsets.view(np.int64)]):
-                memcg.count("swpout_zero", nr)
+        self._count(self.memcgs.get(memcgid), "swpout_zero", len(entries))
 
     def zswap_entry_store_many(self, entries: U64, zswap_entries: U64) -> None:
         """Enter a zswap entry in the tree for each slot; older compressed copies are freed, the slots stay taken."""

@@ -92,7 +92,10 @@ class LegacyIO(LegacySwapCache, ZswapWriteback):
         return True
 
     def swap_zeromap_folio_set(self, folio: FolioLike) -> None:
-        """The folio holds only zeros: set its zeromap bits. The slots stay taken, though nothing is written to them."""
+        """The folio holds only zeros: set its zeromap bits. The slots stay taken, though nothing is written to them.
+
+        swpout_zero is counted to the memory cgroup that pays for the folio, whoever owns its entries [S13].
+        """
         entry, nr = folio.swap, folio.nr_pages
         was = self._was(entry, nr)
         for each in range(entry, entry + nr):
@@ -152,7 +155,9 @@ class LegacyIO(LegacySwapCache, ZswapWriteback):
         """Fill a locked folio of the swap cache: zeromap first, then zswap, then the device.
 
         DeviceIOError (-EIO) leaves it not uptodate, and all else as it was. A zswap load is exclusive: the compressed
-        copy goes, the folio is the only copy and dirty, and its slot stays taken without holding anything.
+        copy goes, the folio is the only copy and dirty, and its slot stays taken without holding anything. swpin_zero
+        and pswpin are counted to the memory cgroup that pays for the folio, zswpin to the one that paid for the
+        compressed copy [S13 S21].
         """
         self._require(folio.locked and folio.in_swapcache, "swap_read_folio needs a locked folio in the swap cache")
         entry, nr, memcg = folio.swap, folio.nr_pages, folio.memcg
@@ -182,7 +187,7 @@ class LegacyIO(LegacySwapCache, ZswapWriteback):
         if not handle:
             return False
         self.zswap.load_into(handle, folio.data)
-        self._count(folio.memcg, "zswpin", 1)
+        self.zswap.entry(handle).memcg.count("zswpin", 1)
         info.zswap_tree.erase(offset)
         self.zswap.free(handle)
         folio.dirty = True

@@ -70,11 +70,13 @@ class Backings(SwapCache):
             self._release_to(folio, Backing.FOLIO)
 
     def swap_zeromap_folio_set(self, folio: FolioLike) -> None:
-        """The folio holds only zeros: release its backing, type ZERO."""
+        """The folio holds only zeros: release its backing, type ZERO.
+
+        swpout_zero is counted to the memory cgroup that pays for the folio, whoever owns its entries [S10].
+        """
         self._may_change(folio, folio.swap, folio.nr_pages)
         self._release_to(folio, Backing.ZERO)
-        if folio.memcg is not None:
-            folio.memcg.count("swpout_zero", folio.nr_pages)
+        self._count(folio.memcg, "swpout_zero", folio.nr_pages)
 
     def zswap_entry_store(self, entry: int, zswap_entry: int) -> None:
         """One slot is backed by a zswap entry from now on; its old backing is released."""

@@ -266,11 +266,14 @@ class BatchOps(Backings):
                 Event.BACKING, len(entries), entry=entries, old=old, new=int(kind), slot=handles, value=value
             )
 
-    def swap_zeromap_folio_set_many(self, entries: U64) -> None:
-        """The folios hold only zeros: release their backing, type ZERO."""
+    def swap_zeromap_folio_set_many(self, entries: U64, memcgid: int = 0) -> None:
+        """The folios, of one memory cgroup, hold only zeros: release their backing, type ZERO.
+
+        `memcgid`: who pays for the folios, 0 for none; their swpout_zero is counted there, whoever owns the entries
+        [S10].
+        """
         self._set_rows(entries, Backing.ZERO, 0, release=True)
-        for memcg, nr in self._each_memcg(self.desc.rows["memcgid"][self._rows(entries)]):
-            memcg.count("swpout_zero", nr)
+        self._count(self.memcgs.get(memcgid), "swpout_zero", len(entries))
 
     def zswap_entry_store_many(self, entries: U64, zswap_entries: U64) -> None:
         """Each slot is backed by its zswap entry from now on; old backings are released."""

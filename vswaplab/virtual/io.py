@@ -88,7 +88,8 @@ class SwapIO(Backings, ZswapWriteback):
         """Fill a locked folio of the swap cache from its backing: ZERO first, then zswap, then the device.
 
         DeviceIOError (-EIO) leaves it not uptodate, and the backing as it was. A zswap load is exclusive: the
-        compressed copy goes, the folio is the only copy (FOLIO) and dirty.
+        compressed copy goes, the folio is the only copy (FOLIO) and dirty. swpin_zero and pswpin are counted to the
+        memory cgroup that pays for the folio, zswpin to the one that paid for the compressed copy [S13 S21].
         """
         self._require(folio.locked and folio.in_swapcache, "swap_read_folio needs a locked folio in the swap cache")
         entry, nr = folio.swap, folio.nr_pages
@@ -101,8 +102,9 @@ class SwapIO(Backings, ZswapWriteback):
             self._count(memcg, "swpin_zero", nr)
         elif kind is Backing.ZSWAP:
             assert self.zswap is not None
-            self.zswap.load_into(self.desc.handle[entry], folio.data)
-            self._count(memcg, "zswpin", nr)
+            handle = self.desc.handle[entry]
+            self.zswap.load_into(handle, folio.data)
+            self.zswap.entry(handle).memcg.count("zswpin", nr)
             self.vswap_store_folio(entry, folio)
             folio.dirty = True
         else:

@@ -49,6 +49,8 @@ from vswaplab.workloads.traces import Trace, load_trace
 __all__ = ["ReplayReport", "replay"]
 
 _DESIGNS: Mapping[str, Callable[..., SwapArrays]] = {"virtual": VirtualSwap, "legacy": LegacySwap}
+_OUT_EVENTS = {"zswap": "zswpout", "swapfile": "pswpout"}
+_IN_EVENTS = {"zero": "swpin_zero", "zswap": "zswpin", "swapfile": "pswpin"}
 _BATCH = 1 << 17
 _REAL_BATCH = 32  # how far reclaim looks ahead at a time: SWAP_CLUSTER_MAX [BACKGROUND]
 
@@ -157,7 +159,7 @@ class _Layer:
         """Give each entry a backing in name: a zswap entry numbered as its slot, or a real physical slot."""
         if self.compressed:
             self.swap.zswap_entry_store_many(entries, entries)
-            self.report.swap_outs["zswap"] += len(entries)
+            self._went_out("zswap", len(entries))
         else:
             self.to_swapfile(entries)
 
@@ -165,15 +167,26 @@ class _Layer:
         slots = self.swap.writeout_slots_many(entries)
         if not slots.all():
             raise NoSpace("The swapfile is full; give the replay a larger swap_size.")
-        self.report.swap_outs["swapfile"] += len(entries)
+        self._went_out("swapfile", len(entries))
         return slots
 
     def load(self, pages: npt.NDArray[np.int32], entries: U64) -> None:
         if self.compressed:
             self.swap.zswap_loaded_many(entries)  # the load is exclusive: the folio is the only copy
-            self.report.swap_ins["zswap"] += len(entries)
+            self._came_in("zswap", len(entries))
         else:
-            self.report.swap_ins["swapfile"] += len(entries)
+            self._came_in("swapfile", len(entries))
+
+    def _went_out(self, where: str, nr: int) -> None:
+        """Report pages as gone to a backing, and count them as `swap_writeout` does; zeros are counted already."""
+        self.report.swap_outs[where] += nr
+        if where != "zero":
+            self.memcg.count(_OUT_EVENTS[where], nr)
+
+    def _came_in(self, where: str, nr: int) -> None:
+        """Report pages as read from a backing, and count them as `swap_read_folio` does."""
+        self.report.swap_ins[where] += nr
+        self.memcg.count(_IN_EVENTS[where], nr)
 
 
 class _RealLayer(_Layer):
@@ -199,12 +212,12 @@ class _RealLayer(_Layer):
         self.content[pages] = content
         zero = self.zero[content]
         if zero.any():
-            self.swap.swap_zeromap_folio_set_many(entries[zero])
-            self.report.swap_outs["zero"] += int(zero.sum())
+            self.swap.swap_zeromap_folio_set_many(entries[zero], self.memcg.id)
+            self._went_out("zero", int(zero.sum()))
         handles = self.compress(entries[~zero], content[~zero])
         stored = handles != 0
         self.swap.zswap_entry_store_many(entries[~zero][stored], handles[stored])
-        self.report.swap_outs["zswap"] += int(stored.sum())
+        self._went_out("zswap", int(stored.sum()))
         rest, of = entries[~zero][~stored], content[~zero][~stored]
         if len(rest):
             self.write(self.to_swapfile(rest), of)
@@ -256,7 +269,7 @@ class _RealLayer(_Layer):
         self._copy_in(pages[on_disk], found.handle[on_disk], self._read_device)
         self.swap.zswap_loaded_many(entries[kept])
         for name, which in (("zero", zero), ("zswap", kept), ("swapfile", on_disk)):
-            self.report.swap_ins[name] += int(which.sum())
+            self._came_in(name, int(which.sum()))
         self.report.read_bytes += int(on_disk.sum()) * PAGE_SIZE
 
     def _copy_in(self, pages: npt.NDArray[np.int32], handles: U64, fetch: Callable[[int], bytes | bytearray]) -> None:

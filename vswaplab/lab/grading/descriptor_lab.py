@@ -83,7 +83,7 @@ class _Plugged:
             swap._count(folio.memcg, "swpin_zero", 1)
         elif source == "zswap":
             swap.zswap.load_into(int(handle), folio.data)
-            swap._count(folio.memcg, "zswpin", 1)
+            swap.zswap.entry(int(handle)).memcg.count("zswpin", 1)
             swap.release_backing(entry, 1)  # a load is exclusive
             folio.dirty = True
         elif source == "swapfile":
