@@ -1,0 +1,76 @@
+"""What the lab once said of Linux and is not so: no lesson, page or line of the library says it again.
+
+Each row is a pattern, what is true instead with its source, and the files that may use the words for something else.
+`docs/corrections.md` and the changelog tell of the errors themselves and are not read.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Claim(NamedTuple):
+    """A pattern of words, why it is not so, and where the words mean something else."""
+
+    pattern: str
+    instead: str
+    but: tuple[str, ...] = ()
+
+
+CLAIMS = [
+    Claim(
+        r"boot[ -]?loader",
+        "a restore kernel reads the image of a hibernated machine, and zswap's pool is in the image [S46]",
+        ("vswaplab/backends/swap_header.py",),  # the first 1,024 bytes of a swap device are left to one
+    ),
+    Claim(r"empty after the machine was off|is of no use to it", "zswap's pool is in the image and comes back [S46]"),
+]
+
+
+def texts() -> dict[str, str]:
+    """Return all that a reader may read, by the file's path: notebooks without their JSON, white space as one blank."""
+    found = {}
+    for pattern in ("*.md", "docs/**/*.md", "notebooks/**/*.ipynb", "vswaplab/**/*.py", "vswaplab/**/*.js"):
+        for path in ROOT.glob(pattern):
+            name = str(path.relative_to(ROOT))
+            if name in ("CHANGELOG.md", "docs/corrections.md"):
+                continue
+            if path.suffix == ".ipynb":
+                text = "\n\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+                text = re.sub(r'"\s*\n\s*f?"', "", text)  # sentences that the formatter has cut
+            else:
+                text = path.read_text(encoding="utf-8")
+            found[name] = re.sub(r"\s+", " ", text)
+    return found
+
+
+TEXTS = texts()
+
+
+def test_notebooks_pages_and_the_library_are_read() -> None:
+    read = {Path(name).suffix for name in TEXTS}
+    assert read == {".md", ".ipynb", ".py", ".js"}
+    assert len([name for name in TEXTS if name.startswith("notebooks/")]) > 10
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.pattern)
+def test_nobody_says_it_again(claim: Claim) -> None:
+    said = {
+        name: text[max(0, found.start() - 60) : found.end() + 60]
+        for name, text in TEXTS.items()
+        if name not in claim.but
+        for found in re.finditer(claim.pattern, text, re.IGNORECASE)
+    }
+    assert said == {}, claim.instead
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.pattern)
+def test_a_file_that_may_use_the_words_does(claim: Claim) -> None:
+    assert [name for name in claim.but if not re.search(claim.pattern, TEXTS[name], re.IGNORECASE)] == []
