@@ -91,7 +91,7 @@ def dotted_names(text: str) -> set[str]:
     return set(re.findall(r"`(vswaplab(?:\.\w+)+)`", text))
 
 
-@pytest.mark.parametrize("page", ["computed.md", "leaves-out.md", "design.md", "glossary.md", "facts.md"])
+@pytest.mark.parametrize("page", ["computed.md", "leaves-out.md", "design.md", "glossary.md", "facts.md", "traces.md"])
 def test_files_that_a_page_mentions_exist(page: str) -> None:
     text = (DOCS / page).read_text(encoding="utf-8")
     named = re.findall(r"`((?:tests|data|notebooks|vswaplab|docs)/[\w./]+)`", text)

@@ -53,10 +53,10 @@ def npz(method: int = zipfile.ZIP_DEFLATED, **changed: bytes | None) -> bytes:
     return file.getvalue()
 
 
-def load(path: Path, raw: bytes) -> Any:
+def load(path: Path, raw: bytes, unit: str | None = None) -> Any:
     """Return the trace in bytes, or the error in one sentence."""
     path.write_bytes(raw)
-    found = outcome(lambda: load_trace(path))
+    found = outcome(lambda: load_trace(path, unit))
     if isinstance(found, Trace):
         assert len(found.ref) == len(found.write)
         assert not len(found) or int(found.ref.max()) < found.nr_pages
@@ -84,14 +84,61 @@ def test_npz_of_damaged_arrays(tmp_path: Path, name: str, data: st.DataObject) -
     load(tmp_path / "x.npz", npz(**{name: data.draw(damaged(ARRAYS[name]))}))
 
 
+UNITS = st.sampled_from([None, "byte", "page"])
+
+
 @ONE_FOLDER
 @given(
     damaged(b"0x10,w\n17\n# all\n\n3,r\n")
-    | st.text("0123456789xXabo_+-.,rw# \n\r\0\u0661", max_size=40).map(str.encode)
+    | damaged("0x10,w\r\n17\r\n3,r\r\n".encode("utf-16"))
+    | st.text("0123456789xXabo_+-.,rw# \n\r\0\u0661\ufeff", max_size=40).map(str.encode),
+    UNITS,
 )
-def test_damaged_text(tmp_path: Path, raw: bytes) -> None:
-    """Damaged text is a trace or a sentence."""
-    load(tmp_path / "x.txt", raw)
+def test_damaged_text(tmp_path: Path, raw: bytes, unit: str | None) -> None:
+    """Damaged text is a trace or a sentence, whatever its unit is said to be."""
+    found = load(tmp_path / "x.txt", raw, unit)
+    assert isinstance(found, Trace | InvalidArgument)
+
+
+LACKEY = b"==7== Lackey\nI  04001090,3\n L 1ffefffe78,8\nout 42\n S 1ffefffffc,8\n M 0421c7cc,4\n"
+
+
+@ONE_FOLDER
+@given(
+    damaged(LACKEY)
+    | st.lists(st.sampled_from([*LACKEY.splitlines(True), b" S ", b"12\n", b"\xff", b"0", b",", b"#\n"])).map(b"".join),
+    UNITS,
+)
+def test_damaged_lines_of_lackey(tmp_path: Path, raw: bytes, unit: str | None) -> None:
+    """Lines of lackey's that are damaged, mixed or glued are a trace of byte addresses, of numbers, or a sentence."""
+    found = load(tmp_path / "x.txt", raw, unit)
+    assert isinstance(found, Trace | InvalidArgument)
+    assert not isinstance(found, Trace) or len(found) > 0
+
+
+NUMBER = st.integers(0, 1 << 14) | st.integers(0, (1 << 64) - 1) | st.integers(0x40_0000, 0x40_3000)
+
+
+@ONE_FOLDER
+@given(st.lists(st.tuples(NUMBER, st.sampled_from(["", ",r", ",w", " w", ","]), st.booleans()), min_size=1), UNITS)
+def test_numbers_are_read_right_or_asked_about(
+    tmp_path: Path, lines: list[tuple[int, str, bool]], unit: str | None
+) -> None:
+    """Any numbers in any form: each is its page, in order; silent only if both readings are one, or dense."""
+    text = "".join(f"{number:#x}{after}\n" if hexed else f"{number}{after}\n" for number, after, hexed in lines)
+    found = load(tmp_path / "x.txt", text.encode(), unit)
+    numbers = [number for number, _, _ in lines]
+    if isinstance(found, Trace):
+        shift = 12 if unit == "byte" else 0
+        assert found.page[found.ref].tolist() == [number >> shift for number in numbers]
+        assert found.write.tolist() == ["w" in after for _, after, _ in lines]
+        assert found.unit == (unit or "page")
+        if unit is None and max(numbers) >= 4096 and len({number >> 12 for number in numbers}) < len(set(numbers)):
+            beside = [number for number in set(numbers) if {number - 1, number + 1} & set(numbers)]
+            assert len(beside) >= 0.75 * len(set(numbers))
+    else:
+        assert unit is None
+        assert "--unit byte or --unit page" in str(found)
 
 
 @pytest.mark.parametrize(

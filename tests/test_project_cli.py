@@ -133,6 +133,7 @@ COMMANDS: dict[str, list[str]] = {
     "replay sqlite --ram 64K --contents": ["", "zeros"],
     "replay sqlite --ram 64K --compressor": ["", "zst"],
     "replay sqlite --ram 64K --design": ["", "both"],
+    "replay sqlite --ram 64K --unit": ["", "byte", "bytes", "both"],
     "replay --ram=64K": ["sqlit", "/", "/dev/zero", "/dev/null", ".npy", "x.npz"],
     "run": ["two_pages", "/", "/dev/zero", ".json"],
     "run one_page --design": ["", "all"],

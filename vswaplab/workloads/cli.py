@@ -17,6 +17,7 @@ from vswaplab.workloads.replay import replay
 from vswaplab.workloads.scenario_compare import compare_scenario
 from vswaplab.workloads.scenario_data import scenario_names
 from vswaplab.workloads.token import decode_token, make_token, open_token
+from vswaplab.workloads.trace_unit import UNITS
 from vswaplab.workloads.traces import load_trace
 
 __all__ = ["add_commands"]
@@ -25,7 +26,7 @@ BOTH = "both"
 
 
 def _replay(args: argparse.Namespace) -> int:
-    trace = load_trace(args.trace)
+    trace = load_trace(args.trace, args.unit)
     if not args.json and sys.stderr.isatty():
         print(f"{trace.name}: deciding LRU for {len(trace):,} references", file=sys.stderr)
     report = replay(
@@ -80,6 +81,11 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the commands to the command line."""
     parser = commands.add_parser("replay", help="replay a reference string through the swap layer")
     parser.add_argument("trace", metavar="TRACE", help="a file, or one of: cc1, python_json, sort, sqlite")
+    parser.add_argument(
+        "--unit",
+        choices=UNITS,
+        help="what the numbers of a trace file are: addresses, or pages; default: pages, refused if in doubt",
+    )
     parser.add_argument("--ram", required=True, metavar="SIZE", help="memory for the program's pages, such as 512K")
     parser.add_argument("--design", default="virtual", choices=sorted(DESIGNS), help="default: %(default)s")
     parser.add_argument(

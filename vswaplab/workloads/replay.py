@@ -65,6 +65,8 @@ class ReplayReport:
     references: int
     pages: int
     misses: int
+    unit: str = "page"
+    """What the numbers of the trace were, "page" or "byte"."""
     first_touches: int = 0
     """Misses that are no swap-in."""
     waves: int = 0
@@ -102,7 +104,8 @@ class ReplayReport:
 
         compressed = self.swap_outs["zswap"] * PAGE_SIZE
         lines = [
-            f"{self.trace}: {self.references:,} references to {self.pages:,} pages, {self.frames:,} frames",
+            f"{self.trace}: {self.references:,} references to {self.pages:,} pages, {self.frames:,} frames"
+            + (", from byte addresses" if self.unit == "byte" else ""),
             f"  misses        {self.misses:>10,}   {100 * self.miss_ratio:.3g} %, {self.first_touches:,} first touches",
             f"  swapped out   {kinds(self.swap_outs)}",
             f"  swapped in    {kinds(self.swap_ins)}",
@@ -309,10 +312,12 @@ def replay(
     swap_path: str | Path | None = None,
     verify: bool = False,
     seed: int = 0,
+    unit: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ReplayReport:
     """Replay a trace (or a bare reference string, or a trace's name) with `ram` for its pages; return what happened.
 
+    `unit` is what a trace file's numbers are, as for `load_trace`; a `Trace` and a bare string have pages already.
     `zswap` takes the settings of `Machine`, None turns it off; `swap_size` defaults to room for every page, 0 is no
     swapfile; `swap_path` makes it a real file, else it is in memory. With `contents` None nothing is compressed or
     copied: the backing is zswap in name, or swapfile slots if `zswap` is None. `verify` compares every page that comes
@@ -323,14 +328,14 @@ def replay(
     verify, seed = flag(verify, "verify"), seed_number(seed)
     zswap = None if zswap is None else check_zswap(zswap)
     swap_path = None if swap_path is None else path_of(swap_path, "A swapfile")
-    trace = _as_trace(trace)
+    trace = _as_trace(trace, unit)
     frames = pages_of(ram, "ram")
     if worth_compiling(len(trace)):
         compile_kernels(trace.ref.dtype)  # not part of the time stated
     start = perf_counter()
     events = lru_events(trace.ref, frames)
     decided = perf_counter() - start
-    report = ReplayReport(trace.name, design, frames, len(trace), trace.nr_pages, len(events))
+    report = ReplayReport(trace.name, design, frames, len(trace), trace.nr_pages, len(events), trace.unit)
     report.seconds["lru"] = decided
     devices = SwapDevices(cpus=1)
     try:
@@ -345,11 +350,13 @@ def replay(
     return report
 
 
-def _as_trace(trace: Trace | npt.NDArray[np.unsignedinteger[Any]] | str | Path) -> Trace:
+def _as_trace(trace: Trace | npt.NDArray[np.unsignedinteger[Any]] | str | Path, unit: str | None) -> Trace:
+    if isinstance(trace, str | Path):
+        return load_trace(trace, unit)
+    if unit is not None:
+        raise InvalidArgument("A unit is of the numbers in a file; load_trace() takes it, and replay() with a path.")
     if isinstance(trace, Trace):
         return trace
-    if isinstance(trace, str | Path):
-        return load_trace(trace)
     ref = instance(trace, np.ndarray, "trace")
     if ref.ndim != 1 or ref.dtype.kind not in "ui" or (ref.size and int(ref.min()) < 0):
         raise InvalidArgument("A bare reference string is one row of whole numbers, 0 or more, in an array.")

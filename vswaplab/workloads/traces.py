@@ -1,8 +1,10 @@
 """Reference strings: which page a program touched, in order.
 
 Four of real programs ship in ``data/traces/``: every data access of the program, reduced by the SAD filter (k = 64), so
-LRU miss counts are exact for memories of 64 frames and more. A trace of your own is read from ``.npy`` (page numbers)
-or from text with one page number a line, ``0x`` for hexadecimal, and ``,w`` after it where the reference writes.
+LRU miss counts are exact for memories of 64 frames and more. A trace of your own is read from ``.npy`` (one row of
+numbers), from text with one number a line, ``0x`` for hexadecimal, and ``,w`` after it where the reference writes, or
+from what valgrind's lackey writes (`vswaplab.workloads.trace_text`). Numbers are page numbers, or with ``unit="byte"``
+addresses; where they may be either, the trace is refused until it is said (`vswaplab.workloads.trace_unit`).
 
 >>> trace = load_trace("sqlite")
 >>> trace
@@ -12,14 +14,12 @@ Trace('sqlite', references=46293, pages=559, writes=47.2 %)
 from __future__ import annotations
 
 import io
-import re
 import tokenize
 import warnings
 import zipfile
 import zlib
-from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,6 +30,8 @@ from vswaplab.errors import InvalidArgument, NotFound
 from vswaplab.strict import open_bounded, path_of, quoted, read_bounded, require_memory, shown, whole_number
 from vswaplab.workloads.corpus import data_dir
 from vswaplab.workloads.lru import MAX_PAGES, MAX_REFERENCES
+from vswaplab.workloads.trace_text import read_text
+from vswaplab.workloads.trace_unit import BYTE, PAGE, checked_unit, pages_of_addresses, require_pages
 
 __all__ = ["MAX_TRACE_BYTES", "Trace", "load_trace", "trace_names"]
 
@@ -37,8 +39,6 @@ MAX_TRACE_BYTES = 1 << 30
 """The largest array, or file, that a trace may hold."""
 
 _SUFFIX = ".trace.npz"
-_LONGEST_LINE = 64
-_MAX_TEXT_BYTES = 1 << 26
 _MAX_DIRECTORY_BYTES = 1 << 14
 """More than the table of contents of a zip of four arrays ever takes."""
 _MAX_RATIO = 100
@@ -47,7 +47,6 @@ _LARGE = 1 << 24
 _BYTES_A_REFERENCE = 40
 """Memory that a reference takes while a trace is made of page numbers: they are sorted, with their places."""
 _END_OF_ZIP = b"PK\x05\x06"
-_PAGE = re.compile(rb"(0[xX][0-9a-fA-F]{1,16}|0|[1-9][0-9]{0,19})")
 _HEADER_ERRORS = (
     *(ValueError, KeyError, TypeError, OverflowError, UserWarning, DeprecationWarning),
     # what Python's own parser makes of nonsense
@@ -69,6 +68,8 @@ class Trace:
     """Shape (pages,): virtual page number of each index."""
     accesses: int
     """Data accesses of the program before they were reduced to this string."""
+    unit: str = PAGE
+    """What the numbers were that it was made of, "page" or "byte"; `page` has page numbers either way."""
 
     def __post_init__(self) -> None:
         if len(self.write) != len(self.ref):
@@ -94,12 +95,10 @@ class Trace:
     def from_pages(cls, name: str, pages: npt.ArrayLike, write: npt.ArrayLike | None = None) -> Trace:
         """Return the trace of a sequence of page numbers of any size; without `write`, nothing writes."""
         numbers = _numbers(name, pages)
-        if len(numbers) > MAX_REFERENCES:
-            raise InvalidArgument(f"Trace {quoted(name)} has more than {MAX_REFERENCES} references; cut it into parts.")
         if len(numbers) and int(numbers.min()) < 0:
             raise InvalidArgument(f"Trace {quoted(name)} holds a negative page number; page numbers count from 0.")
         flags = np.zeros(len(numbers), bool) if write is None else _flags(name, write)
-        require_memory(len(numbers) * _BYTES_A_REFERENCE, f"A trace of {len(numbers)} references")
+        _require_room(name, len(numbers))
         page, ref = np.unique(numbers.astype(np.uint64), return_inverse=True)
         if len(page) > MAX_PAGES:
             raise InvalidArgument(f"Trace {quoted(name)} has more than {MAX_PAGES} distinct pages; cut it into parts.")
@@ -111,25 +110,66 @@ def trace_names() -> list[str]:
     return sorted(path.name.removesuffix(_SUFFIX) for path in (data_dir() / "traces").glob(f"*{_SUFFIX}"))
 
 
-def load_trace(name_or_path: str | Path) -> Trace:
-    """Return a trace that ships, by name, or your own from a file (.npz, .npy, .txt, .csv).
+def load_trace(name_or_path: str | Path, unit: str | None = None) -> Trace:
+    """Return a trace that ships, by name, or your own from a file (.npz, .npy; any other is text).
 
-    Raises NotFound when there is no such trace, InvalidArgument when the file is not one; never runs pickled code.
+    `unit` says what a file's numbers are: "page", or "byte" for addresses in pages of 4,096 bytes; by default they are
+    page numbers if they can't be anything else. Raises NotFound when there is no such trace, InvalidArgument when the
+    file is not one or the unit is in doubt; never runs pickled code.
     """
     path = path_of(name_or_path, "A trace")
+    unit = checked_unit(unit)
     text = str(name_or_path)
     if path.suffix == "" and "/" not in text:
-        names = trace_names()
-        if text not in names:
-            raise NotFound(f"There is no trace {quoted(text)}; choose one of {', '.join(names)}, or give a path.")
-        path = data_dir() / "traces" / f"{text}{_SUFFIX}"
+        return _shipped(text, unit)
     if path.suffix == ".npy":
-        return Trace.from_pages(path.stem, _array(read_bounded(path, MAX_TRACE_BYTES, "trace file"), shown(path)))
-    if path.suffix == ".npz":
+        numbers = _array(read_bounded(path, MAX_TRACE_BYTES, "trace file"), shown(path))
+        trace = Trace.from_pages(path.stem, _pages_of(numbers, unit, shown(path)))
+    elif path.suffix == ".npz":
         with open_bounded(path, MAX_TRACE_BYTES, "trace file") as file:
-            return _from_npz(path.name.removesuffix(".npz").removesuffix(".trace"), path, file)
-    with open_bounded(path, _MAX_TEXT_BYTES, "trace in text") as file:
-        return _from_text(path.stem, path, file)
+            trace = _from_npz(path.name.removesuffix(".npz").removesuffix(".trace"), path, file)
+        trace = _merged(trace) if unit == BYTE else trace
+    else:
+        with open_bounded(path, MAX_TRACE_BYTES, "trace in text") as file:
+            found = read_text(path, file, unit, lambda references: _require_room(path.stem, references))
+        trace = replace(Trace.from_pages(path.stem, found.numbers, found.write), accesses=found.accesses)
+        unit = found.unit
+    if unit is None:
+        require_pages(shown(path), np.unique(trace.page))
+    return replace(trace, unit=unit or PAGE)
+
+
+def _shipped(name: str, unit: str | None) -> Trace:
+    names = trace_names()
+    if name not in names:
+        raise NotFound(f"There is no trace {quoted(name)}; choose one of {', '.join(names)}, or give a path.")
+    if unit == BYTE:
+        raise InvalidArgument(f"Trace {name!r} has page numbers; leave its unit out.")
+    path = data_dir() / "traces" / f"{name}{_SUFFIX}"
+    with open_bounded(path, MAX_TRACE_BYTES, "trace file") as file:
+        return _from_npz(name, path, file)
+
+
+def _require_room(name: str, references: int) -> None:
+    """Raise InvalidArgument or NoMemory if no trace of so many references can be made."""
+    if references > MAX_REFERENCES:
+        raise InvalidArgument(f"Trace {quoted(name)} has more than {MAX_REFERENCES} references; cut it into parts.")
+    require_memory(references * _BYTES_A_REFERENCE, f"A trace of {references} references")
+
+
+def _pages_of(numbers: npt.NDArray[Any], unit: str | None, what: str) -> npt.NDArray[Any]:
+    """Return the pages of numbers as they stand in a file."""
+    if unit != BYTE:
+        return numbers
+    if len(numbers) and int(numbers.min()) < 0:
+        raise InvalidArgument(f"{what} holds a negative number; byte addresses count from 0.")
+    return pages_of_addresses(numbers)
+
+
+def _merged(trace: Trace) -> Trace:
+    """Return a trace whose `page` holds byte addresses as one of pages."""
+    page, index = np.unique(pages_of_addresses(trace.page), return_inverse=True)
+    return replace(trace, ref=index.astype(np.uint32)[trace.ref], page=page)
 
 
 def _numbers(name: str, pages: npt.ArrayLike) -> npt.NDArray[np.integer[Any]]:
@@ -237,23 +277,3 @@ def _array(raw: bytes, what: str) -> npt.NDArray[Any]:
     if isinstance(count, bool) or count < 0 or count * dtype.itemsize != len(raw) - file.tell():
         raise InvalidArgument(f"{what} is truncated or padded: its header states {quoted(count)} numbers of {dtype}.")
     return np.frombuffer(raw, dtype, count, file.tell())
-
-
-def _from_text(name: str, path: Path, file: BinaryIO) -> Trace:
-    """Read one page number a line, with ``,w`` where it writes; blank lines and lines from # on are skipped."""
-    pages, writes = array("Q"), bytearray()
-    for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE + 1), b""), 1):
-        words = line.split(b"#")[0].replace(b",", b" ").split()
-        if not words and len(line) <= _LONGEST_LINE:
-            continue
-        good = len(line) <= _LONGEST_LINE and words[1:] in ([], [b"r"], [b"w"]) and _PAGE.fullmatch(words[0])
-        page = int(words[0], 0) if good else 1 << 64
-        if page >= 1 << 64:
-            raise InvalidArgument(
-                f"{shown(path)}, line {number}, is not a page number with an optional ,r or ,w after it."
-            )
-        pages.append(page)
-        writes.append(words[1:] == [b"w"])
-    if not pages:
-        raise InvalidArgument(f"{shown(path)} holds no page number; write one a line.")
-    return Trace.from_pages(name, np.array(pages, np.uint64), np.frombuffer(bytes(writes), bool))
