@@ -1,1 +1,1 @@
-"""The design that virtual swap replaces: Linux 6.19, whose page tables hold physical slots."""
+"""The design that virtual swap was to replace: Linux 6.19, its base, whose page tables hold physical slots."""

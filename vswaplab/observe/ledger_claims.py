@@ -175,12 +175,12 @@ def check_claims(rows: Sequence[Row], crossovers: Iterable[Crossover] = ()) -> l
     claims = []
     for backend in BACKENDS:
         if backend in where:
-            claims.append(_less_than_today(rows, where[backend]))
+            claims.append(_less_than_current(rows, where[backend]))
         claims += _below_one_percent(rows, backend)
     return claims
 
 
-def _less_than_today(rows: Sequence[Row], found: Crossover) -> Claim:
+def _less_than_current(rows: Sequence[Row], found: Crossover) -> Claim:
     claim = f"0~{CLAIMED_BELOW:g} % usage: less than the current overhead"
     if found.percent is None:
         return Claim(claim, found.backend, True, "The virtual design costs less at any usage.")
@@ -189,11 +189,11 @@ def _less_than_today(rows: Sequence[Row], found: Crossover) -> Claim:
         finding = f"It holds below {found.percent:.2f} %, so to rounding, and fails from there on"
     dense = [row for row in rows if row.layout == "dense"]  # as is the pair on which the crossover was found
     ours = _cells(dense, "virtual", found.backend).get(CLAIMED_BELOW)
-    today = _cells(dense, "legacy", found.backend).get(CLAIMED_BELOW)
-    if ours is not None and today is not None and found.percent <= CLAIMED_BELOW:
+    current = _cells(dense, "legacy", found.backend).get(CLAIMED_BELOW)
+    if ours is not None and current is not None and found.percent <= CLAIMED_BELOW:
         finding += (
             f": at {CLAIMED_BELOW:g} % the virtual design costs {ours.ledger.mib:.1f} MiB against "
-            f"{today.ledger.mib:.1f} MiB"
+            f"{current.ledger.mib:.1f} MiB"
         )
     return Claim(claim, found.backend, found.percent > CLAIMED_BELOW, finding + ".")
 

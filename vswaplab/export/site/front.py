@@ -14,6 +14,7 @@ from typing import Any
 from vswaplab.entry import Backing, swp_slot_t
 from vswaplab.mm.machine import Machine
 from vswaplab.observe.state import State
+from vswaplab.status import BASE, box
 from vswaplab.units import PAGE_SIZE
 from vswaplab.workloads.corpus import real_page_array
 
@@ -53,7 +54,7 @@ STAGES = (
 )
 """Heading of each stage, what happens in the legacy design, what in the virtual one."""
 
-_TITLES = {"legacy": "Today: Linux 6.19", "virtual": "Virtual swap"}
+_TITLES = {"legacy": f"Mainline, as of Linux {BASE}", "virtual": "Virtual swap, as posted"}
 
 
 @cache
@@ -139,8 +140,8 @@ def _strong(text: str) -> str:
 
 
 def front_page(lessons: Iterable[Mapping[str, Any]]) -> str:
-    """Return the front page's source: the picture, the lessons as `described` gives them, and the other pages."""
-    return _FRONT.format(cards=lesson_cards(lessons))
+    """Return the front page's source: the picture, where the series stands, the lessons as `described` gives them."""
+    return _FRONT.format(cards=lesson_cards(lessons), status=box())
 
 
 def lesson_cards(lessons: Iterable[Mapping[str, Any]], above: str = "") -> str:
@@ -156,9 +157,11 @@ def lesson_cards(lessons: Iterable[Mapping[str, Any]], above: str = "") -> str:
 
 _FRONT = """# Understand Linux swap
 
-<p class="vs-lead">A page leaves memory. What does the page table hold then? Today the place it went to. In the
-<em>Virtual Swap Space</em> series of 2026: a number that stays, while what stands behind it changes. Follow one page
-through both; scroll, or use the arrow keys.</p>
+<p class="vs-lead">A page leaves memory. What does the page table hold then? In mainline Linux, the place it went to.
+In the <em>Virtual Swap Space</em> series of 2026, which is not merged, a number that stays, while what stands behind it
+changes. Follow one page through both; scroll, or use the arrow keys.</p>
+
+{status}
 
 <!-- journey -->
 
@@ -174,7 +177,7 @@ anywhere: save the folder, and read it on a train.</p>
 - **In a hurry?** [Start here](notebooks/00_start_here.ipynb), then
   [A page goes out](notebooks/01_a_page_goes_out.ipynb).
 - **You know the kernel?** [The debate](notebooks/09_the_debate.ipynb), [every figure and its source](docs/facts.md),
-  and [what this model leaves out](docs/leaves-out.md).
+  [what this model leaves out](docs/leaves-out.md), and [where it was wrong](docs/corrections.md).
 - **You teach?** [A guide for teachers](docs/teaching.md), with course plans, and [graded labs](docs/grading.md).
 - **You want to run it?** [In the lab](docs/site/lab.md) the same pages are notebooks, and everything can be changed.
 
