@@ -48,6 +48,12 @@ def test_pool_stays_below_its_limit_and_goes_down_to_the_threshold_before_it_acc
     assert min(fell) <= threshold
 
 
+def test_with_one_limit_alone_the_worker_makes_no_room_and_the_limit_is_met_by_store_after_store() -> None:
+    last = {percent: pool_history(accept_threshold_percent=percent)[0][-1] for percent in (90, 100)}
+    assert last[100].written_back == 0 < last[90].written_back
+    assert last[100].limit_hits > 5 * last[90].limit_hits > 0
+
+
 def test_charts_say_the_same_in_words_and_as_a_table(rows: list[SizeRow]) -> None:
     figure = swapfile_sizes_chart(rows)
     assert "legacy: 1,024 with 0" in figure.layout.meta["alt"]

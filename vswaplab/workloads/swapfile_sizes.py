@@ -61,6 +61,8 @@ class PoolSample:
     refusing: bool
     """It was full, and is not down to the accept threshold yet."""
     written_back: int
+    limit_hits: int
+    """Stores so far that found the pool at its limit: zswap's `pool_limit_hit`."""
 
 
 def swapfile_sizes(
@@ -119,18 +121,24 @@ def _run(design: str, size: int, pages: int, ram: int | str, compressor: str) ->
 
 
 def pool_history(
-    pages: int = 1500, ram: int | str = "4M", swapfile_pages: int = 2048, design: str = "virtual", every: int = 4
+    pages: int = 1500,
+    ram: int | str = "4M",
+    swapfile_pages: int = 2048,
+    design: str = "virtual",
+    every: int = 4,
+    accept_threshold_percent: int = 90,
 ) -> tuple[list[PoolSample], int, int]:
     """Write pages as `swapfile_sizes` does; return a sample after every `every`-th, and the pool's limit and threshold.
 
-    Limit and threshold are in pages.
+    Limit and threshold are in pages; a threshold of 100 percent of the limit leaves one limit alone.
     """
     _require(pages, [swapfile_pages])
     if every < 1:
         raise InvalidArgument(f"A sample every {every} pages won't do; give at least 1.")
     contents = real_page_array()
     samples = []
-    with Machine(ram, design, page_cluster=0, trace=False) as machine:
+    settings = {"accept_threshold_percent": accept_threshold_percent}
+    with Machine(ram, design, page_cluster=0, trace=False, zswap=settings) as machine:
         if swapfile_pages:
             machine.swapon(size=swapfile_pages * PAGE_SIZE)
         zswap = machine.zswap
@@ -143,5 +151,6 @@ def pool_history(
             except NoMemory:
                 break
             if i % every == 0:
-                samples.append(PoolSample(i + 1, zswap.pool_pages, zswap.pool_reached_full, zswap.written_back_pages))
+                state = (zswap.pool_pages, zswap.pool_reached_full, zswap.written_back_pages, zswap.pool_limit_hit)
+                samples.append(PoolSample(i + 1, *state))
         return samples, zswap.max_pages, zswap.accept_threshold_pages
