@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Annotated, Any
 
-from vswaplab.lab.grading.remote import Host
+from vswaplab.lab.grading.signature import Host, Range
 from vswaplab.virtual.cluster import run_mask
 
 __all__ = ["CLUSTER", "ClusterHost", "Workload", "host_of", "run_workload"]
 
 CLUSTER = 512
 """Slots of a cluster."""
+MAX_ORDER = 9
+Cluster = Annotated[int, Range(0, (1 << 20) - 1)]
+Index = Annotated[int, Range(0, CLUSTER - 1)]
+Order = Annotated[int, Range(0, MAX_ORDER)]
 METHODS = ("nr_clusters", "find_free", "take", "give", "used")
 
 
@@ -34,17 +38,17 @@ class ClusterHost:
         """Return how many clusters there are."""
         return len(self.bitmaps)
 
-    def used(self, cluster: int) -> int:
+    def used(self, cluster: Cluster) -> int:
         """Return how many slots of a cluster are taken: a counter, no search."""
         return self._bitmap(cluster).bit_count()
 
-    def find_free(self, cluster: int, order: int) -> int:
+    def find_free(self, cluster: Cluster, order: Order) -> int:
         """Search a cluster's bitmap for a free, aligned range; return its first index, -1 if there is none."""
         bitmap, nr = self._bitmap(cluster), 1 << order
         self.searches += 1
         return next((i for i in range(0, CLUSTER, nr) if not bitmap & run_mask(i, nr)), -1)
 
-    def take(self, cluster: int, index: int, order: int) -> int:
+    def take(self, cluster: Cluster, index: Index, order: Order) -> int:
         """Take a range; return its first slot."""
         nr = 1 << order
         if index % nr or not 0 <= index <= CLUSTER - nr or self._bitmap(cluster) & run_mask(index, nr):
@@ -55,7 +59,7 @@ class ClusterHost:
         self.bitmaps[cluster] |= run_mask(index, nr)
         return cluster * CLUSTER + index
 
-    def give(self, cluster: int, index: int, order: int) -> None:
+    def give(self, cluster: Cluster, index: Index, order: Order) -> None:
         """Give a range back; an empty cluster may serve any order again."""
         mask = run_mask(index, 1 << order)
         if self._bitmap(cluster) & mask != mask:

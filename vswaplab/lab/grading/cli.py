@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 from vswaplab.errors import InvalidArgument, NotFound
 from vswaplab.lab.grading.model import Lab
@@ -13,6 +17,12 @@ from vswaplab.strict import integer, path_of, quoted, shown, whole_number
 from vswaplab.workloads.progress import progress_on_stderr
 
 __all__ = ["add_commands"]
+
+EXIT_FAILED = 3
+"""The grading of a submission failed: its row says so."""
+EXIT_INTERRUPTED = 130
+_TOLD = 8
+"""How many names a list on the terminal has; all of them are in ``--json``."""
 
 
 def _lab(name: str) -> Lab:
@@ -25,28 +35,77 @@ def _lab(name: str) -> Lab:
 
 
 def _grade(args: argparse.Namespace) -> int:
+    from vswaplab.lab.grading.collect import collect, one_line, read_roster
+    from vswaplab.lab.grading.labs import LABS
     from vswaplab.lab.grading.remote import Limits
-    from vswaplab.lab.grading.runner import grade_all, submissions_in, write_results
+    from vswaplab.lab.grading.results import Results
+    from vswaplab.lab.grading.runner import grade_all
 
-    lab, paths = _lab(args.lab), submissions_in(args.submissions)
-    seconds, memory = (
-        whole_number(args.seconds, "--seconds", 1, 3600),
-        whole_number(args.memory, "--memory", 64, 1 << 20),
-    )
-    jobs, progress = whole_number(args.jobs, "--jobs", 1, 256), progress_on_stderr("grading")
-    paths = submissions_in(args.submissions)
-    limits = Limits(seconds=seconds, memory=memory << 20)
-    graded = grade_all(paths, lab, limits, jobs=jobs, unsafe=args.unsafe, progress=progress)
-    write_results(graded, lab, args.out)
+    lab = _lab(args.lab)
+    seconds = whole_number(args.seconds, "--seconds", 1, 3600)
+    budget = whole_number(args.budget, "--budget", 1, 86_400)
+    memory, jobs = whole_number(args.memory, "--memory", 64, 1 << 20), whole_number(args.jobs, "--jobs", 1, 256)
+    roster = read_roster(args.roster) if args.roster is not None else None
+    found = collect(args.submissions, lab.name, LABS)
+    limits = Limits(seconds=seconds, memory=memory << 20, budget=budget)
+    signal.signal(signal.SIGTERM, _interrupted)
+    with Results(args.out, lab, resume=args.resume) as results:
+        digests = {each.name: each.digest() for each in found.submissions}
+        todo = []
+        for each in found.submissions:
+            before = results.begun.get((each.name, digests[each.name]))
+            if before is None:
+                todo.append(each)
+            else:
+                results.keep(before)
+        try:
+            grade_all(
+                todo,
+                lab,
+                limits,
+                jobs=jobs,
+                unsafe=args.unsafe,
+                progress=progress_on_stderr("grading"),
+                on_result=lambda submission, graded: results.add(graded, digests[submission.name]),
+            )
+        except KeyboardInterrupt:
+            results.finish()
+            done, of = len(results.ordered()), len(found.submissions)
+            print(f"\nInterrupted: {done} of {of} graded, in {args.out}; --resume goes on.", file=sys.stderr)
+            return EXIT_INTERRUPTED
+        results.finish()
+        results.close(finished=True)
+        graded = results.ordered()
+    names = [each.name for each in graded]
+    missing, unknown = (roster.missing(names), roster.unknown(names)) if roster is not None else ([], [])
+    failed = [each.name for each in graded if each.failed]
     if args.json:
         rows = [{"submission": g.name, "points": g.points, "of": g.of, "reason": g.reason} for g in graded]
-        print(json.dumps({"lab": lab.name, "submissions": rows, "out": str(args.out)}, indent=1))
-        return 0
-    width = max(len(each.name) for each in graded)
-    for each in graded:
-        print(f"{each.name:<{width}}  {each.points:>3} of {each.of}  {each.reason}".rstrip())
+        skipped = [{"path": each.path, "why": each.why} for each in found.skipped]
+        told: dict[str, Any] = {"lab": lab.name, "submissions": rows, "skipped": skipped, "failed": failed}
+        if roster is not None:
+            told |= {"missing": missing, "unknown": unknown}
+        print(json.dumps({**told, "out": str(args.out)}, indent=1))
+        return EXIT_FAILED if failed else 0
+    width = min(60, max(len(each.name) for each in graded))
+    for one in graded:
+        print(f"{one.name:<{width}}  {one.points:>3} of {one.of}  {one_line(one.reason)}".rstrip())
+    _tell("Nothing was handed in by", missing)
+    _tell("Not on the roster:", unknown)
+    _tell("Passed over:", [f"{each.path} ({each.why})" for each in found.skipped])
+    _tell("Grading failed, see logs/:", failed)
     print(f"results.csv and a report for each in {args.out}")
-    return 0
+    return EXIT_FAILED if failed else 0
+
+
+def _interrupted(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _tell(what: str, names: Sequence[str]) -> None:
+    if names:
+        more = f", and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
+        print(f"{what} {', '.join(names[:_TOLD])}{more}")
 
 
 def _assign(args: argparse.Namespace) -> int:
@@ -70,14 +129,17 @@ def _assign(args: argparse.Namespace) -> int:
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands of this module."""
     parser = commands.add_parser("grade", help="grade submissions of a course lab, each in a sandbox")
-    parser.add_argument("submissions", metavar="SUBMISSION", nargs="+", help="notebooks, or folders of them")
+    parser.add_argument("submissions", metavar="SUBMISSION", nargs="+", help="notebooks, folders or zips of them")
     parser.add_argument(
         "--lab", required=True, help="which lab: lab1_resolve, lab2_allocate, lab3_swapoff, lab4_policy"
     )
     parser.add_argument("--jobs", type=integer, default=os.cpu_count() or 1, help="how many at a time; default: CPUs")
     parser.add_argument("--seconds", type=integer, default=10, help="wall time of a call (default: 10)")
+    parser.add_argument("--budget", type=integer, default=600, help="seconds for a whole submission (default: 600)")
     parser.add_argument("--memory", type=integer, default=1024, help="MiB a submission may have (default: 1024)")
     parser.add_argument("--out", type=Path, default=Path("graded"), help="where results go (default: graded)")
+    parser.add_argument("--resume", action="store_true", help="go on where the last run in --out stopped")
+    parser.add_argument("--roster", type=Path, help="a list of names, one a line: say who is missing")
     parser.add_argument("--unsafe", action="store_true", help="without a sandbox: only for code that you trust")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_grade)

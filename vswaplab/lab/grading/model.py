@@ -96,13 +96,18 @@ def run_check(lab: Lab, check: Check, student: Any) -> Outcome:
     try:
         check.run(student)
     except AssertionError as error:
-        return Outcome(check.id, check.points, 0, str(error) or check.says)
+        return Outcome(check.id, check.points, 0, _first(str(error), 400) or check.says)
     except GradingError:
         raise
     except Exception as error:
-        said = str(error).splitlines()[0] if str(error) else ""
-        return Outcome(check.id, check.points, 0, f"{type(error).__name__}: {said}"[:300])
+        return Outcome(check.id, check.points, 0, f"{type(error).__name__}: {_first(str(error), 300)}")
     return Outcome(check.id, check.points, check.points, "")
+
+
+def _first(text: str, limit: int) -> str:
+    """Return what of a message a report has room for, whatever a learner's code put into it."""
+    line = next(iter(text[: 4 * limit].splitlines()), "")
+    return line if len(line) <= limit else f"{line[:limit]}…"
 
 
 def grade_local(lab: Lab, namespace: dict[str, Any], *, hidden: bool = False) -> list[Outcome]:

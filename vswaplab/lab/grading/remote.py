@@ -1,7 +1,8 @@
 """A learner's code, in this process or in another: calls go in, calls to host objects come out.
 
 Checks are written once, against `Local` here or `Student` in a sandbox: both have `has`, `call` and `new`. A score
-never comes out of a learner's process, only the values that its code returns.
+never comes out of a learner's process, only the values that its code returns. Whatever the process does, each wait for
+it ends: pipes never block, and a call, the submission as a whole, processor time, memory and output have limits.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import signal
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from vswaplab.errors import NotFound, SwapError
-from vswaplab.lab.grading.sandbox import sandboxed
-from vswaplab.lab.grading.wire import MAX_LINE, WireError, decode, encode
+from vswaplab.errors import NotFound
+from vswaplab.lab.grading.cgroup import Cgroup
+from vswaplab.lab.grading.sandbox import DISK_FILES, sandboxed
+from vswaplab.lab.grading.signature import Host
+from vswaplab.lab.grading.wire import MAX_LINE, NO_PROCESSES, WireError, decode, encode
 
 __all__ = [
     "BadProtocol",
@@ -39,13 +41,19 @@ __all__ = [
     "WorkerDied",
 ]
 
+_LOOK_EACH = 0.05
+"""Seconds between two looks at what the process has taken."""
+_GROUP_SPARE = 48 << 20
+"""What a control group gets beyond the address space and the memory disk: the kernel's own memory for both."""
+_WORKER = "from vswaplab.lab.grading.worker import main; main()"
+
 
 class GradingError(Exception):
     """The code can't be graded any further; the message is for its author's report."""
 
 
 class OutOfTime(GradingError):
-    """A call took longer than it may."""
+    """A call, or the whole submission, took longer than it may."""
 
 
 class OutOfMemory(GradingError):
@@ -83,15 +91,9 @@ class Limits:
     output: int = 1 << 20
     """Bytes that it may print."""
     processes: int = 8
-    """Processes that it may have at once, its own among them."""
-
-
-@dataclass(frozen=True)
-class Host:
-    """An object of the checker's that a learner's code may call methods of, and nothing else."""
-
-    obj: Any
-    methods: tuple[str, ...]
+    """Processes that may be seen at once, bubblewrap's among them, where no filter refuses new ones."""
+    budget: float = 600.0
+    """Seconds of wall time for the whole submission, and of processor time for one of its processes."""
 
 
 class _Proxy:
@@ -99,7 +101,11 @@ class _Proxy:
 
     def __init__(self, host: Host) -> None:
         for name in host.methods:
-            setattr(self, name, getattr(host.obj, name))
+            setattr(self, name, _method(host, name))
+
+
+def _method(host: Host, name: str) -> Callable[..., Any]:
+    return lambda *args: host.call(name, args)
 
 
 class Local:
@@ -138,42 +144,59 @@ class RemoteObject:
 class Student:
     """A learner's code in a process of its own, in the sandbox; close it, or use it in a `with`."""
 
-    def __init__(self, source: str, limits: Limits | None = None, *, unsafe: bool = False) -> None:
-        """Start the process and run `source` in it; a StudentError or GradingError says why that failed."""
+    def __init__(
+        self, source: str = "", limits: Limits | None = None, *, unsafe: bool = False, until: float | None = None
+    ) -> None:
+        """Start the process and run `source` in it; a StudentError or GradingError says why that failed.
+
+        `until` is when the whole submission must have ended, by ``time.monotonic()``; default: its budget from now.
+        """
         self.limits = limits or Limits()
+        self._until = time.monotonic() + self.limits.budget if until is None else until
         self._hosts: list[Host] = []
         self._printed = 0
         self._dead = ""
-        down, up = os.pipe(), os.pipe()
-        told = {"memory": self.limits.memory, "seconds": max(2, int(30 * self.limits.seconds))}
-        command = [
-            sys.executable,
-            "-s",
-            "-m",
-            "vswaplab.lab.grading.worker",
-            str(down[0]),
-            str(up[1]),
-            json.dumps(told),
-        ]
-        self._process = subprocess.Popen(
-            sandboxed(command, unsafe),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=(down[0], up[1]),
-            start_new_session=True,
-        )
-        os.close(down[0])
-        os.close(up[1])
-        self._writes, self._reads = os.fdopen(down[1], "wb"), up[0]
         self._pending = b""
-        self._drain = threading.Thread(target=self._drained, daemon=True)
-        self._drain.start()
+        self._looked = 0.0
+        self._cgroup = None if unsafe else Cgroup.make(self.limits.memory + _GROUP_SPARE)
         try:
-            self.ask({"ask": "run", "source": source})
+            self._start(unsafe)
+            if source:
+                self.run(source)
         except BaseException:
             self.close()
             raise
+
+    def _start(self, unsafe: bool) -> None:
+        down, up = os.pipe(), os.pipe()
+        self._writes, self._reads = down[1], up[0]
+        told = {"memory": self.limits.memory, "seconds": max(2, int(self.limits.budget)), "confined": not unsafe}
+        words = ["-c", _WORKER, str(down[0]), str(up[1]), json.dumps(told)]
+        self._process: subprocess.Popen[bytes] | None = None
+        command = None
+        try:
+            command = sandboxed(words, unsafe, self._cgroup.procs if self._cgroup is not None else None)
+            self._process = subprocess.Popen(
+                command.words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=(down[0], up[1], *command.files),
+                # Nothing of the grader's: the sandbox's first process is bubblewrap, whose environment this is.
+                env=None if unsafe else {"PATH": "/usr/bin:/bin"},
+            )
+        finally:
+            os.close(down[0])
+            os.close(up[1])
+            if command is not None:
+                command.close()
+        assert self._process.stdout is not None
+        self._output = self._process.stdout.fileno()
+        self._selector = selectors.DefaultSelector()
+        for file in (self._reads, self._output):
+            os.set_blocking(file, False)
+            self._selector.register(file, selectors.EVENT_READ)
+        os.set_blocking(self._writes, False)
 
     def __enter__(self) -> Self:
         return self
@@ -183,16 +206,27 @@ class Student:
 
     def close(self) -> None:
         """End the process, and all that it started."""
-        with suppress(OSError):
-            self._process.kill()
-        self._process.wait()
-        self._drain.join(5)
-        with suppress(OSError):
-            self._writes.close()
-        with suppress(OSError):
-            os.close(self._reads)
+        process = self._process
+        if process is not None:
+            with suppress(OSError):
+                process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+            self._selector.close()
+            self._process = None
+        for file in (self._writes, self._reads):
+            with suppress(OSError):
+                os.close(file)
+        self._writes = self._reads = -1
+        if self._cgroup is not None:
+            self._cgroup.close()
 
     # -- calls -----------------------------------------------------------------------------------------------------
+
+    def run(self, source: str, name: str = "submission") -> None:
+        """Run source text; errors in it name `name` and the line."""
+        self.ask({"ask": "run", "source": source, "name": name})
 
     def has(self, name: str) -> bool:
         """Whether a function or class of that name is defined."""
@@ -219,16 +253,15 @@ class Student:
             line = encode({**sent, "hosts": hosts}, self._known)
         raised: list[BaseException] = []
         try:
-            self._send(line)
-            while True:
-                found = self._receive(deadline)
-                if "ask" not in found:
-                    return self._answer(found, raised)
-                self._send(self._hosted(found, raised))
+            found = self._exchange(line, deadline)
+            while "ask" in found:
+                found = self._exchange(self._hosted(found, raised), deadline)
+            return self._answer(found, raised)
         except GradingError as error:
             self._dead = str(error)
-            with suppress(OSError):
-                self._process.kill()
+            if self._process is not None:
+                with suppress(OSError):
+                    self._process.kill()
             raise
 
     def _named(self, value: Any) -> dict[str, Any] | None:
@@ -248,7 +281,9 @@ class Student:
             return found.get("value")
         kind, said = str(found["error"]), str(found.get("said", ""))
         if kind == "MemoryError":
-            raise OutOfMemory(f"It asks for more than {self.limits.memory >> 20} MiB of memory.")
+            raise self._out_of_memory()
+        if said == NO_PROCESSES:
+            raise TooManyProcesses(NO_PROCESSES)
         for error in raised:  # what a host method raised, and the learner's code let through
             if type(error).__name__ == kind and str(error) == said:
                 raise error
@@ -257,83 +292,155 @@ class Student:
 
     def _hosted(self, found: dict[str, Any], raised: list[BaseException]) -> bytes:
         """Call a method of a host object for the learner's code; return the answer's line."""
+        number, name, args = found.get("number"), found.get("name"), found.get("args")
+        if not (isinstance(number, int) and 0 <= number < len(self._hosts) and isinstance(args, list)):
+            raise BadProtocol("It asks for what there is not.")
+        host = self._hosts[number]
+        if name not in host.methods:
+            raise BadProtocol("It asks for a method that there is not.")
         try:
-            host = self._hosts[found["number"]]
-            if found["name"] not in host.methods:
-                raise BadProtocol("It asks for a method that there is not.")
-            method, args = getattr(host.obj, found["name"]), found["args"]
-        except (KeyError, IndexError, TypeError) as error:
-            raise BadProtocol("It asks for what there is not.") from error
-        try:
-            return encode({"value": method(*args)}, self._known)
-        except (SwapError, ValueError, TypeError, KeyError) as error:
+            return encode({"value": host.call(name, args)}, self._known)
+        except GradingError:
+            raise
+        except Exception as error:
             raised.append(error)
-            return encode({"error": type(error).__name__, "said": str(error)}, self._known)
+            return encode({"error": type(error).__name__, "said": str(error)[:500]}, self._known)
 
-    # -- the pipe --------------------------------------------------------------------------------------------------
+    # -- the pipes -------------------------------------------------------------------------------------------------
 
-    def _send(self, line: bytes) -> None:
+    def _exchange(self, line: bytes, deadline: float) -> dict[str, Any]:
+        """Send a line and return the next one that comes; neither waits longer than the deadline."""
+        if self._pending:
+            raise BadProtocol("Something else than an answer came back: it answers before it is asked.")
+        left = memoryview(line)
+        self._selector.register(self._writes, selectors.EVENT_WRITE)
         try:
-            self._writes.write(line)
-            self._writes.flush()
-        except OSError as error:
-            raise self._why_dead() from error
-
-    def _receive(self, deadline: float) -> dict[str, Any]:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._reads, selectors.EVENT_READ)
-            while b"\n" not in self._pending:
+            while left or b"\n" not in self._pending:
                 self._look(deadline)
-                if not selector.select(0.05):
-                    continue
-                part = os.read(self._reads, 1 << 16)
-                if not part:
-                    raise self._why_dead()
-                self._pending += part
-                if len(self._pending) > MAX_LINE:
-                    raise BadProtocol("An answer is longer than 4 MiB.")
-        line, _, self._pending = self._pending.partition(b"\n")
+                for key, _ in self._selector.select(_LOOK_EACH):
+                    if key.fd == self._writes:
+                        left = left[self._sent(left) :]
+                        if not left:
+                            self._selector.unregister(self._writes)
+                    elif key.fd == self._reads:
+                        self._pending += self._received()
+                    else:
+                        self._drained()
+        finally:
+            if left:
+                self._selector.unregister(self._writes)
+        answer, _, self._pending = self._pending.partition(b"\n")
         try:
-            found = decode(line, lambda kind, number: RemoteObject(self, number))
+            found = decode(answer, lambda kind, number: RemoteObject(self, number))
         except WireError as error:
             raise BadProtocol(f"Something else than an answer came back: {error}.") from error
         if not isinstance(found, dict):
             raise BadProtocol("Something else than an answer came back.")
         return found
 
-    def _look(self, deadline: float) -> None:
-        """See whether a limit is passed; raise what it is."""
-        if self._printed > self.limits.output:
-            raise TooMuchOutput(f"It prints more than {self.limits.output >> 10} KiB.")
-        if time.monotonic() > deadline:
-            raise OutOfTime(f"It takes longer than {self.limits.seconds:g} seconds.")
-        if _processes(self._process.pid, self.limits.processes + 4) > self.limits.processes:
-            raise TooManyProcesses("It starts processes of its own, which are not allowed.")
+    def _sent(self, part: memoryview) -> int:
+        try:
+            return os.write(self._writes, part[: 1 << 16])
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise self._why_dead() from error
 
-    def _why_dead(self) -> GradingError:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(2)
-        if self._printed > self.limits.output:
-            return TooMuchOutput(f"It prints more than {self.limits.output >> 10} KiB.")
-        return WorkerDied(f"Its process ended by itself (status {self._process.returncode}).")
+    def _received(self) -> bytes:
+        part = os.read(self._reads, 1 << 16)
+        if not part:
+            raise self._why_dead()
+        if len(self._pending) + len(part) > MAX_LINE:
+            raise BadProtocol("An answer is longer than 4 MiB.")
+        return part
 
     def _drained(self) -> None:
-        """Read what it prints and throw it away, up to the limit."""
-        assert self._process.stdout is not None
-        with self._process.stdout as output:
-            while part := output.read1(1 << 16):  # type: ignore[attr-defined]
+        """Throw away what it prints, up to the limit."""
+        with suppress(BlockingIOError):
+            part = os.read(self._output, 1 << 16)
+            self._printed += len(part)
+            if not part:
+                self._selector.unregister(self._output)
+        if self._printed > self.limits.output:
+            raise self._too_much_output()
+
+    # -- limits ----------------------------------------------------------------------------------------------------
+
+    def _look(self, deadline: float) -> None:
+        """See whether a limit is passed; raise what it is."""
+        now = time.monotonic()
+        if now > self._until:
+            raise OutOfTime(f"It takes longer than {self.limits.budget:g} seconds in all.")
+        if now > deadline:
+            raise OutOfTime(f"It takes longer than {self.limits.seconds:g} seconds.")
+        if now - self._looked < _LOOK_EACH or self._process is None:
+            return
+        self._looked = now
+        below = _below(self._process.pid, self.limits.processes + 4)
+        if len(below) > self.limits.processes:
+            raise TooManyProcesses(NO_PROCESSES)
+        if below and _files_on_disk(below[-1]) > DISK_FILES:
+            raise OutOfMemory(f"It makes more than {DISK_FILES} files.")
+
+    def _out_of_memory(self) -> OutOfMemory:
+        return OutOfMemory(f"It asks for more than {self.limits.memory >> 20} MiB of memory.")
+
+    def _too_much_output(self) -> TooMuchOutput:
+        return TooMuchOutput(f"It prints more than {self.limits.output >> 10} KiB.")
+
+    def _why_dead(self) -> GradingError:
+        """Say in words why the process has ended."""
+        assert self._process is not None
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(2)
+        with suppress(GradingError, OSError):
+            while self._printed <= self.limits.output and (part := os.read(self._output, 1 << 16)):
                 self._printed += len(part)
-                if self._printed > self.limits.output:
-                    self._process.kill()
+        if self._printed > self.limits.output:
+            return self._too_much_output()
+        if self._cgroup is not None and self._cgroup.killed():
+            return self._out_of_memory()
+        status = self._process.returncode
+        if status is None:
+            return WorkerDied("Its process closed the pipe to the checker.")
+        number = -status if status < 0 else status - 128  # bubblewrap says 128 and the signal, as a shell does
+        if number == signal.SIGXCPU:
+            return OutOfTime(f"It uses more than {int(self.limits.budget)} seconds of processor time.")
+        if number in _SIGNALS:
+            return WorkerDied(f"Its process was ended by {_SIGNALS[number]}.")
+        return WorkerDied(f"Its process ended by itself (status {status}).")
 
 
-def _processes(pid: int, most: int) -> int:
-    """Return how many processes there are below one and itself, counting no further than `most`."""
-    todo, found = [pid], 0
-    while todo and found < most:
-        found += 1
+_SIGNALS = {
+    int(signal.SIGKILL): "a signal (SIGKILL): it killed itself, or the machine ran out of memory",
+    int(signal.SIGSEGV): "a signal (SIGSEGV): it read or wrote memory that it has not",
+    int(signal.SIGABRT): "a signal (SIGABRT): the interpreter gave up",
+    int(signal.SIGTERM): "a signal (SIGTERM): it ended itself",
+    int(signal.SIGINT): "a signal (SIGINT): it interrupted itself",
+    int(signal.SIGBUS): "a signal (SIGBUS): it read memory that is not there",
+    int(signal.SIGFPE): "a signal (SIGFPE): its arithmetic failed",
+    int(signal.SIGSYS): "a signal (SIGSYS): it made a system call that is not allowed",
+}
+"""What ends a process, in words. SIGXFSZ is ignored by Python: a file that grows too large is an OSError."""
+
+
+def _below(pid: int, most: int) -> list[int]:
+    """Return a process and those below it, parents first, no more than `most`."""
+    todo, found = [pid], list[int]()
+    while todo and len(found) < most:
         at = todo.pop()
+        found.append(at)
         with suppress(OSError):
             for task in Path(f"/proc/{at}/task").iterdir():
                 todo += [int(child) for child in (task / "children").read_text(encoding="ascii").split()]
     return found
+
+
+def _files_on_disk(pid: int) -> int:
+    """Return how many files are on the memory disk of a sandboxed process, 0 where that can't be seen."""
+    with suppress(OSError):
+        root = Path(f"/proc/{pid}/root")
+        if root.stat().st_dev != Path("/").stat().st_dev:
+            disk = os.statvfs(root / "tmp")
+            return disk.f_files - disk.f_ffree
+    return 0

@@ -1,59 +1,189 @@
-"""The sandbox around a learner's process: bubblewrap, with nothing but the library to read and nothing to write.
+"""The sandbox around a learner's process: bubblewrap, the library at one fixed place, little to write.
 
-What it stops: reading other submissions, solutions and hidden checks (they are not there), writing or deleting files
-outside its own memory disk, the network, seeing or signalling other processes, more memory, time or output than
-allowed. What it does not: a flaw of the kernel's user namespaces; load on the machine for the seconds that are
-allowed; a learner's code knowing the library's own public tests, which ship with it.
+What it stops: reading other submissions, solutions and hidden checks (they are not there); seeing who grades, from
+where and with which environment (there is no /proc, and bubblewrap itself has no environment and no arguments to read);
+writing or deleting files outside a memory disk of 16 MiB; the network; seeing, starting or signalling processes; more
+memory, time or output than allowed. What it does not: a flaw of the kernel's user namespaces; load on the machine for
+the seconds that are allowed; a learner's code knowing the library's own public tests, which ship with it.
+
+Memory is bounded by the address space of the one process, the one memory disk, and, where one can be made, a control
+group around both. System calls that open other doors to memory are refused (`vswaplab.lab.grading.seccomp`).
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
-from collections.abc import Sequence
+import sysconfig
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
-from vswaplab.errors import NotPermitted
+from vswaplab.errors import NotFound, NotPermitted
+from vswaplab.lab.grading.seccomp import filter_program
 
-__all__ = ["LABS", "PACKAGE", "sandboxed"]
+__all__ = ["DISK_BYTES", "DISK_FILES", "PACKAGE", "ROOT", "Command", "require_sandbox", "sandboxed"]
 
 PACKAGE = Path(__file__).resolve().parents[2]
 """The library."""
-LABS = Path(__file__).resolve().parent / "labs"
-"""The labs with their hidden checks and solutions: not there in a sandbox."""
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache")
+ROOT = Path("/lab")
+"""Where the sandbox has Python, packages and the library, wherever the grader has them."""
+DISK_BYTES, DISK_FILES = 16 << 20, 4096
+"""What the memory disk on /tmp may hold; the files are counted from outside (`vswaplab.lab.grading.remote`)."""
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
+_LABS = "vswaplab/lab/grading/labs"
+"""Hidden checks and solutions, below a folder that holds the library: not there in a sandbox."""
+_ENVIRONMENT = {"PATH": "/usr/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def sandboxed(command: Sequence[str], unsafe: bool = False) -> list[str]:
-    """Return a command that runs another in the sandbox; NotPermitted if there is none and `unsafe` is not set."""
-    bwrap = shutil.which("bwrap")
+@dataclass
+class Command:
+    """A command, and the open files it reads its settings from; close it when the process was started."""
+
+    words: list[str]
+    files: list[int] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Close the files on this side."""
+        while self.files:
+            os.close(self.files.pop())
+
+
+def _file_of(data: bytes) -> int:
+    """Return an anonymous file; the process that is started sees no more of it than its number."""
+    file = os.memfd_create("vswaplab", 0)
+    os.write(file, data)
+    os.lseek(file, 0, os.SEEK_SET)
+    return file
+
+
+def sandboxed(command: Sequence[str], unsafe: bool = False, cgroup: Path | None = None) -> Command:
+    """Return what runs ``python ARGS…`` in the sandbox; NotPermitted if there is none and `unsafe` is not set.
+
+    `command` is the arguments for Python. `cgroup` is the file to join a control group by.
+    """
     if unsafe:
-        return list(command)
+        return Command([sys.executable, "-s", *command])
+    bwrap = _bwrap()
+    python, library = _python()
+    options = [*_NAMESPACES, *_system(), *_devices(), *library, *_last()]
+    for name, value in {**_ENVIRONMENT, **_search_paths()}.items():
+        options += ["--setenv", name, value]
+    files = [_file_of("\0".join(options).encode() + b"\0")]
+    words = [bwrap, "--args", str(files[0])]
+    program = filter_program()
+    if program is not None:
+        files.append(_file_of(program))
+        words += ["--seccomp", str(files[1])]
+    words += [python, *command]
+    if cgroup is not None:
+        words = ["/bin/sh", "-c", 'echo $$ > "$1"; shift; exec "$@"', "sh", str(cgroup), *words]
+    return Command(words, files)
+
+
+def require_sandbox() -> None:
+    """NotPermitted, with what to do, if a sandbox can't be had; asked once before the first submission."""
+    command = sandboxed(["-c", "import vswaplab"])
+    try:
+        tried = subprocess.run(
+            command.words, env={}, pass_fds=command.files, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
+    finally:
+        command.close()
+    if tried.returncode:
+        said = " ".join(tried.stdout.decode(errors="replace").split())[:300]
+        raise NotPermitted(
+            f"bubblewrap can't make a sandbox here ({said}); allow user namespaces, "
+            "or pass --unsafe for code that you trust."
+        )
+
+
+def _bwrap() -> str:
+    bwrap = shutil.which("bwrap")
     if bwrap is None:
         raise NotPermitted(
             "Grading needs a sandbox: install bubblewrap (apt-get install bubblewrap), "
             "or pass --unsafe for code that you trust."
         )
-    system = [part for path in _SYSTEM if os.path.lexists(path) for part in _bound(Path(path))]
-    prefixes = dict.fromkeys(str(Path(path).resolve()) for path in (sys.base_prefix, sys.prefix) if path != "/usr")
-    library = [part for path in (*prefixes, str(PACKAGE)) for part in ("--ro-bind", path, path)]
-    return [
-        bwrap,
-        *("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
-        *system,
-        # Before the library, which would be hidden by it where the checkout is in /tmp.
-        *("--proc", "/proc", "--dev", "/dev", "--size", str(16 << 20), "--tmpfs", "/tmp"),
-        *library,
-        *("--tmpfs", str(LABS)),
-        *("--remount-ro", "/", "--chdir", "/tmp"),
-        *("--uid", "65534", "--gid", "65534", "--clearenv"),
-        *("--setenv", "PATH", "/usr/bin", "--setenv", "OPENBLAS_NUM_THREADS", "1", "--setenv", "HOME", "/tmp"),
-        *command,
-    ]
+    return bwrap
 
 
-def _bound(path: Path) -> list[str]:
-    if path.is_symlink():
-        return ["--symlink", str(path.readlink()), str(path)]
-    return ["--ro-bind", str(path), str(path)]
+_NAMESPACES = (
+    *("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+    *("--hostname", "lab", "--uid", "65534", "--gid", "65534", "--clearenv"),
+)
+
+
+def _system() -> Iterator[str]:
+    for path in map(Path, filter(os.path.lexists, _SYSTEM)):
+        if path.is_symlink():
+            yield from ("--symlink", str(path.readlink()), str(path))
+        else:
+            yield from ("--ro-bind", str(path), str(path))
+
+
+def _devices() -> tuple[str, ...]:
+    """Return an empty /proc, devices without a place to write, and the memory disk."""
+    return (
+        *("--dir", "/proc", "--dev", "/dev", "--remount-ro", "/dev"),
+        *("--size", str(DISK_BYTES), "--tmpfs", "/tmp"),
+    )
+
+
+def _last() -> tuple[str, ...]:
+    return ("--remount-ro", "/", "--chdir", "/tmp")
+
+
+@lru_cache(maxsize=1)
+def _python() -> tuple[str, tuple[str, ...]]:
+    """Return the interpreter's path in the sandbox, and what mounts it, its packages, the library and the data."""
+    binary = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+    prefix = Path(sys.base_prefix).resolve()
+    mounts: list[str] = []
+    if Path("/usr") in (prefix, *prefix.parents):
+        python = str(binary)
+    else:
+        if prefix not in binary.parents:
+            raise NotPermitted(f"The sandbox can't find this Python below {prefix}; grade with another one.")
+        python = str(ROOT / "python" / binary.relative_to(prefix))
+        mounts += ["--ro-bind", str(prefix), str(ROOT / "python")]
+    for number, folder in enumerate(_packages()):
+        place = ROOT / f"packages{number}"
+        mounts += ["--ro-bind", str(folder), str(place)]
+        # These name the place they were installed from.
+        tells = [*folder.glob("*.pth"), *folder.glob("*/direct_url.json"), *folder.glob("__editable__*")]
+        for each in filter(Path.is_file, tells):
+            mounts += ["--ro-bind", "/dev/null", str(place / each.relative_to(folder))]
+        if (folder / "vswaplab").is_dir():
+            mounts += ["--tmpfs", str(place / "vswaplab"), "--remount-ro", str(place / "vswaplab")]
+    library = ROOT / "library"
+    hidden = str(library / _LABS)
+    mounts += ["--ro-bind", str(PACKAGE), str(library / "vswaplab"), "--tmpfs", hidden, "--remount-ro", hidden]
+    data = _data()
+    if data is not None:
+        mounts += ["--ro-bind", str(data), str(library / "data")]
+    return python, tuple(mounts)
+
+
+def _data() -> Path | None:
+    from vswaplab.workloads.corpus import data_dir
+
+    try:
+        return data_dir().resolve()
+    except NotFound:
+        return None
+
+
+def _packages() -> list[Path]:
+    """Return the folders of installed packages that lie outside the interpreter's own prefix."""
+    prefix = Path(sys.base_prefix).resolve()
+    found = dict.fromkeys(Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib"))
+    return [each for each in found if each.is_dir() and prefix not in each.parents]
+
+
+def _search_paths() -> dict[str, str]:
+    places = [ROOT / "library", *(ROOT / f"packages{number}" for number in range(len(_packages())))]
+    return {"PYTHONPATH": ":".join(map(str, places)), "LD_LIBRARY_PATH": str(ROOT / "python" / "lib")}

@@ -5,15 +5,17 @@ The machine behind it is the library's own. The host counts what it is asked, an
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from vswaplab.errors import NotFound, SwapError
-from vswaplab.lab.grading.remote import Host
+from vswaplab.lab.grading.signature import Host, Range
 from vswaplab.mm.machine import Machine
 from vswaplab.units import PAGE_SIZE
 
 __all__ = ["METHODS", "SwapoffHost", "content", "prepared", "run_swapoff"]
 
+Slot = Annotated[int, Range(0, (1 << 32) - 1)]
+Entry = Annotated[int, Range(0, (1 << 64) - 1)]
 METHODS = ("nr_slots", "in_use", "entry", "page_in", "keep_in_memory", "cancelled", "walk_page_tables")
 
 
@@ -33,24 +35,24 @@ class SwapoffHost:
         self.asked["nr_slots"] += 1
         return int(self.device.max)
 
-    def in_use(self, slot: int) -> bool:
+    def in_use(self, slot: Slot) -> bool:
         """Whether a slot is allocated."""
         self.asked["in_use"] += 1
         return 0 < slot < self.device.max and bool(self.device.is_allocated(slot))
 
-    def entry(self, slot: int) -> int:
+    def entry(self, slot: Slot) -> int:
         """Return the entry that a slot backs, by the rmap; 0 if it backs none."""
         self.asked["entry"] += 1
         return int(self.device.rmap_get(slot)) if 0 < slot < self.device.max else 0
 
-    def page_in(self, entry: int) -> bool:
+    def page_in(self, entry: Entry) -> bool:
         """Bring an entry's page into the swap cache; False if the entry is gone. NoMemory if no page can be had."""
         self.asked["page_in"] += 1
         if self.meanwhile is not None:
             self.meanwhile(self)
         return self.machine.pagein(entry) is not None
 
-    def keep_in_memory(self, entry: int) -> None:
+    def keep_in_memory(self, entry: Entry) -> None:
         """Let the folio back its entry from now on: the slot is freed. NotFound if it is not in the swap cache."""
         self.asked["keep_in_memory"] += 1
         folio = self.swap.swap_cache_get_folio(entry)

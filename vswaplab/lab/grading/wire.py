@@ -7,13 +7,16 @@ side's as its number. Anything else is refused, so nothing is ever unpickled.
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["MAX_LINE", "WireError", "decode", "encode"]
+__all__ = ["MAX_LINE", "NO_PROCESSES", "WireError", "decode", "encode"]
 
 MAX_LINE = 1 << 22
 """Bytes of a line at most."""
+NO_PROCESSES = "It starts processes of its own, which are not allowed."
+"""What a learner's process is told that tries to, and what its report says."""
 _BYTES, _OBJECT, _HOST = "bytes", "object", "host"
 
 
@@ -38,6 +41,8 @@ def _plain(value: Any, named: Callable[[Any], dict[str, Any] | None]) -> Any:
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"=": "dict", "items": {key: _plain(each, named) for key, each in value.items()}}
     form = named(value)
+    if form is None and hasattr(type(value), "__index__"):  # numpy's integers
+        return operator.index(value)
     if form is None:
         raise WireError(f"a {type(value).__name__} can't be passed on; use numbers, text, bytes, lists and dicts")
     return form
