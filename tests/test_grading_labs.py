@@ -339,6 +339,70 @@ def _stub(*args: Any) -> Any:
     raise NotImplementedError
 
 
+CONSTANTS = (
+    *(None, True, False, 0, 1, -1, 511, 10**4000, 0.0, "", "done", "interrupted", "no memory", "zero", b"", bytes(24)),
+    *([], {}, ("zero", 0, bytes(24)), ("swapfile", 0, bytes(24)), ("zswap", 31, bytes(24))),
+)
+"""What code returns that does nothing."""
+
+
+def nothing(returned: Any, entry: str) -> Any:
+    """A function, or a class all of whose methods are one, that does nothing and returns a constant."""
+    if not entry[0].isupper():
+        return lambda *args: returned
+    methods: Namespace = dict.fromkeys(("alloc", "free", "stored", "loaded", "victim"), lambda *args: returned)
+    return type(entry, (), {"__init__": lambda *args: None, **methods})
+
+
+def identity(at: int, entry: str) -> Any:
+    """As `nothing`, but an argument comes back."""
+
+    def same(*args: Any) -> Any:
+        return args[at] if -len(args) <= at < len(args) else None
+
+    if not entry[0].isupper():
+        return same
+    methods: Namespace = dict.fromkeys(("alloc", "free", "stored", "loaded", "victim"), lambda self, *args: same(*args))
+    return type(entry, (), {"__init__": lambda *args: None, **methods})
+
+
+def counting(step: int, entry: str) -> Any:
+    """As `nothing`, but a number that grows with each call: new slots each time, none of them taken."""
+    seen = [-step]
+
+    def count(*args: Any) -> int:
+        seen[0] += step
+        return seen[0]
+
+    if not entry[0].isupper():
+        return count
+    methods: Namespace = dict.fromkeys(("alloc", "free", "stored", "loaded", "victim"), count)
+    return type(entry, (), {"__init__": lambda *args: None, **methods})
+
+
+@pytest.mark.parametrize("name", LABS)
+def test_code_that_does_nothing_gets_no_point_of_any_check(name: str) -> None:
+    """Constants of every kind, arguments handed back, counters: in each lab, for each check."""
+    makers = [(nothing, CONSTANTS), (identity, (0, 1, 2, -1)), (counting, (1, 512, -1))]
+    for maker, values in makers:
+        for value in values:
+            code = {entry: maker(value, entry) for entry in LABS[name].entry}
+            outcomes = grade_local(LABS[name], code, hidden=True)
+            assert [outcome.id for outcome in outcomes if outcome.got] == [], (maker.__name__, value)
+
+
+@pytest.mark.parametrize("entry", LABS["lab1_resolve"].entry)
+def test_one_function_that_does_nothing_gets_none_of_its_points(entry: str) -> None:
+    """The other two are right: the checks of this one are not passed by what it hands back."""
+    for maker, values in ((nothing, CONSTANTS), (identity, (0, 1, 2))):
+        for value in values:
+            code = {**lab1.reference(), entry: maker(value, entry)}
+            outcomes = grade_local(LABS["lab1_resolve"], code, hidden=True)
+            mine = [each for each in outcomes if each.id.startswith(entry)]
+            assert mine
+            assert [each.id for each in mine if each.got] == [], (maker.__name__, value)
+
+
 @pytest.mark.parametrize("name", LABS)
 def test_every_check_has_at_least_two_wrong_answers(name: str) -> None:
     assert set(WRONG[name]) == {check.id for check in LABS[name].checks}

@@ -169,6 +169,8 @@ COMMANDS: dict[str, list[str]] = {
     "grade README.md --lab lab1_resolve --jobs": ["0", "-1", "1000"],
     "grade README.md --lab lab1_resolve --seconds": ["0", "-1", "100000"],
     "grade README.md --lab lab1_resolve --memory": ["0", "-1", "1"],
+    "grade README.md --lab lab1_resolve --budget": ["0", "-1", "1000000"],
+    "grade README.md --lab lab1_resolve --roster": ["/nowhere", "/dev/zero", ""],
     "grade --lab lab1_resolve": ["/nowhere", ""],
     "assign": ["/nowhere", "/dev/zero", "", "README.md"],
     "html --notebooks": ["/nowhere", "/dev/zero", ""],

@@ -144,7 +144,7 @@ def _free(allocator: Any, found: Workload, draw: Random) -> None:
 
 def _alloc(allocator: Any, found: Workload, order: int, cpu: int) -> None:
     slot, host = allocator.alloc(order, cpu), found.host
-    assert isinstance(slot, int), f"alloc returns a slot's number, not {type(slot).__name__}"
+    assert type(slot) is int, f"alloc returns a slot's number, not {type(slot).__name__}"
     if slot < 0:
         found.refused += 1
         return

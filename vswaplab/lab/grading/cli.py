@@ -7,7 +7,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -48,8 +49,7 @@ def _grade(args: argparse.Namespace) -> int:
     roster = read_roster(args.roster) if args.roster is not None else None
     found = collect(args.submissions, lab.name, LABS)
     limits = Limits(seconds=seconds, memory=memory << 20, budget=budget)
-    signal.signal(signal.SIGTERM, _interrupted)
-    with Results(args.out, lab, resume=args.resume) as results:
+    with _terminated_as_interrupted(), Results(args.out, lab, resume=args.resume) as results:
         digests = {each.name: each.digest() for each in found.submissions}
         todo = []
         for each in found.submissions:
@@ -98,8 +98,18 @@ def _grade(args: argparse.Namespace) -> int:
     return EXIT_FAILED if failed else 0
 
 
-def _interrupted(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C: what is graded is written."""
+
+    def interrupted(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _tell(what: str, names: Sequence[str]) -> None:

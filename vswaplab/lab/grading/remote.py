@@ -10,17 +10,27 @@ from __future__ import annotations
 import json
 import os
 import selectors
-import signal
 import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from vswaplab.errors import NotFound
 from vswaplab.lab.grading.cgroup import Cgroup
+from vswaplab.lab.grading.limits import (
+    BadProtocol,
+    GradingError,
+    Limits,
+    OutOfMemory,
+    OutOfTime,
+    StudentError,
+    TooManyProcesses,
+    TooMuchOutput,
+    WorkerDied,
+    ended,
+)
 from vswaplab.lab.grading.sandbox import DISK_FILES, sandboxed
 from vswaplab.lab.grading.signature import Host
 from vswaplab.lab.grading.wire import MAX_LINE, NO_PROCESSES, WireError, decode, encode
@@ -46,54 +56,6 @@ _LOOK_EACH = 0.05
 _GROUP_SPARE = 48 << 20
 """What a control group gets beyond the address space and the memory disk: the kernel's own memory for both."""
 _WORKER = "from vswaplab.lab.grading.worker import main; main()"
-
-
-class GradingError(Exception):
-    """The code can't be graded any further; the message is for its author's report."""
-
-
-class OutOfTime(GradingError):
-    """A call, or the whole submission, took longer than it may."""
-
-
-class OutOfMemory(GradingError):
-    """The code asked for more memory than it may have."""
-
-
-class TooMuchOutput(GradingError):
-    """The code printed more than it may."""
-
-
-class TooManyProcesses(GradingError):
-    """The code started processes of its own."""
-
-
-class WorkerDied(GradingError):
-    """The learner's process ended."""
-
-
-class BadProtocol(GradingError):
-    """Something else than an answer came out of the learner's process."""
-
-
-class StudentError(Exception):
-    """What a learner's code raised in its own process."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a submission may take."""
-
-    seconds: float = 10.0
-    """Of wall time for a call, what it calls back included."""
-    memory: int = 1 << 30
-    """Bytes of address space."""
-    output: int = 1 << 20
-    """Bytes that it may print."""
-    processes: int = 8
-    """Processes that may be seen at once, bubblewrap's among them, where no filter refuses new ones."""
-    budget: float = 600.0
-    """Seconds of wall time for the whole submission, and of processor time for one of its processes."""
 
 
 class _Proxy:
@@ -401,27 +363,7 @@ class Student:
         if self._cgroup is not None and self._cgroup.killed():
             return self._out_of_memory()
         status = self._process.returncode
-        if status is None:
-            return WorkerDied("Its process closed the pipe to the checker.")
-        number = -status if status < 0 else status - 128  # bubblewrap says 128 and the signal, as a shell does
-        if number == signal.SIGXCPU:
-            return OutOfTime(f"It uses more than {int(self.limits.budget)} seconds of processor time.")
-        if number in _SIGNALS:
-            return WorkerDied(f"Its process was ended by {_SIGNALS[number]}.")
-        return WorkerDied(f"Its process ended by itself (status {status}).")
-
-
-_SIGNALS = {
-    int(signal.SIGKILL): "a signal (SIGKILL): it killed itself, or the machine ran out of memory",
-    int(signal.SIGSEGV): "a signal (SIGSEGV): it read or wrote memory that it has not",
-    int(signal.SIGABRT): "a signal (SIGABRT): the interpreter gave up",
-    int(signal.SIGTERM): "a signal (SIGTERM): it ended itself",
-    int(signal.SIGINT): "a signal (SIGINT): it interrupted itself",
-    int(signal.SIGBUS): "a signal (SIGBUS): it read memory that is not there",
-    int(signal.SIGFPE): "a signal (SIGFPE): its arithmetic failed",
-    int(signal.SIGSYS): "a signal (SIGSYS): it made a system call that is not allowed",
-}
-"""What ends a process, in words. SIGXFSZ is ignored by Python: a file that grows too large is an OSError."""
+        return ended(status, self.limits)
 
 
 def _below(pid: int, most: int) -> list[int]:

@@ -105,6 +105,8 @@ def _store_leaves_the_rest_alone(student: Any) -> None:
         desc = _packed(4, 0xABCDEF1, 2**31 + 5, 300, Backing.ZSWAP, cached)
         for kind in range(4):
             found = _stored(student, desc, kind, 0)
+            assert found[22] >> 1 & 3 == kind, f"the type is not {kind} after store(…, {kind}, 0)"
+            assert not int.from_bytes(found[:8], "little"), f"the handle is not 0 after store(…, {kind}, 0)"
             assert found[8:22] == desc[8:22], "store changes the swap cache's word, the count or the cgroup"
             assert found[22] & 1 == cached, "store changes in_swapcache"
 

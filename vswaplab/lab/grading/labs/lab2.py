@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vswaplab.lab.grading.allocator_lab import CLUSTER, host_of, run_workload
+from vswaplab.lab.grading.allocator_lab import CLUSTER, ClusterHost, host_of, run_workload
 from vswaplab.lab.grading.model import Check, Lab
 
 __all__ = ["LAB", "MAX_SEARCHES", "MAX_SPREAD", "reference"]
@@ -71,13 +71,18 @@ def reference() -> dict[str, Any]:
     return {"Allocator": Allocator}
 
 
+def _taken(host: ClusterHost) -> int:
+    """Return how many slots are taken, as the host sees it: what an allocator says of itself proves nothing."""
+    return sum(bitmap.bit_count() for bitmap in host.bitmaps)
+
+
 def _first_slots(student: Any) -> None:
     """Four single slots, all different, all taken."""
     host, given = host_of(2)
     allocator = student.new("Allocator", given, 1)
     slots = [allocator.alloc(0, 0) for _ in range(4)]
     assert len(set(slots)) == 4, f"four allocations return {slots}"
-    assert sum(bitmap.bit_count() for bitmap in host.bitmaps) == 4, "four slots are handed out, others are taken"
+    assert _taken(host) == 4, "four slots are handed out, others are taken"
 
 
 def _a_slot_that_comes_back(student: Any) -> None:
@@ -85,7 +90,8 @@ def _a_slot_that_comes_back(student: Any) -> None:
     host, given = host_of(1)
     allocator = student.new("Allocator", given, 1)
     slots = [allocator.alloc(0, 0) for _ in range(CLUSTER)]
-    assert all(isinstance(slot, int) and slot >= 0 for slot in slots), "a cluster of 512 slots holds 512 ranges"
+    assert all(type(slot) is int and slot >= 0 for slot in slots), "a cluster of 512 slots holds 512 ranges"
+    assert _taken(host) == CLUSTER, f"of 512 slots that are handed out {_taken(host)} are taken"
     assert allocator.alloc(0, 0) == -1, "with no slot free alloc returns -1"
     allocator.free(slots[100], 0)
     assert host.used(0) == CLUSTER - 1, "free gives no slot back"
@@ -105,21 +111,23 @@ def _ranges_are_aligned(student: Any) -> None:
 
 def _processors_keep_apart(student: Any) -> None:
     """Two CPUs that allocate by turns don't share a cluster while there are others."""
-    _, given = host_of(8)
+    host, given = host_of(8)
     allocator = student.new("Allocator", given, 2)
     clusters: dict[int, set[int]] = {0: set(), 1: set()}
     for i in range(200):
         clusters[i % 2].add(allocator.alloc(0, i % 2) // CLUSTER)
+    assert _taken(host) == 200, f"of 200 slots that are handed out {_taken(host)} are taken"
     assert not clusters[0] & clusters[1], "both CPUs allocate from one cluster"
     assert len(clusters[0]) == 1, f"CPU 0 spreads 100 slots over {len(clusters[0])} clusters"
 
 
 def _the_last_slot_is_found(student: Any) -> None:
     """When nothing else is left, a CPU takes from another's cluster, and -1 comes only at the very end."""
-    _, given = host_of(2)
+    host, given = host_of(2)
     allocator = student.new("Allocator", given, 2)
     got = [allocator.alloc(0, 1 if i == 0 else 0) for i in range(2 * CLUSTER)]
     assert -1 not in got, f"alloc gives up with {got.count(-1)} slots free"
+    assert len(set(got)) == _taken(host) == 2 * CLUSTER, f"of {2 * CLUSTER} slots {_taken(host)} are taken"
     assert allocator.alloc(0, 0) == -1, "alloc finds a slot though all are taken"
 
 
@@ -134,6 +142,7 @@ def _few_searches(student: Any) -> None:
 def _little_fragmentation(student: Any) -> None:
     """Two CPUs, two orders; it fills, drains and fills again: how many clusters are in use at the end."""
     found = run_workload(student, 60, ((3000, 0.1), (2000, 0.9), (1500, 0.2)), orders=(0, 0, 0, 3), seed=5)
+    assert not found.refused, f"{found.refused} allocations are refused though slots are free"
     said = (
         f"{found.host.live} clusters in use, {found.spread:.2f} times what is needed; at most {MAX_SPREAD} are allowed"
     )
@@ -142,12 +151,16 @@ def _little_fragmentation(student: Any) -> None:
 
 def _empty_clusters_serve_any_order(student: Any) -> None:
     """A cluster that was emptied is not lost to other orders."""
-    _, given = host_of(2)
+    host, given = host_of(2)
     allocator = student.new("Allocator", given, 1)
     slots = [allocator.alloc(0, 0) for _ in range(2 * CLUSTER)]
+    assert _taken(host) == 2 * CLUSTER, f"of {2 * CLUSTER} slots {_taken(host)} are taken"
     for slot in slots:
         allocator.free(slot, 0)
-    assert allocator.alloc(9, 0) >= 0, "all slots are free, and no range of order 9 can be had"
+    assert not _taken(host), f"all slots were given back, {_taken(host)} are taken"
+    slot = allocator.alloc(9, 0)
+    assert slot in (0, CLUSTER), f"all slots are free, and alloc(9, 0) returns {slot}, no range of order 9"
+    assert _taken(host) == CLUSTER, f"of a range of order 9 {_taken(host)} slots are taken"
 
 
 LAB = Lab(

@@ -68,7 +68,9 @@ def _asks_for_signals_often(student: Any) -> None:
     machine, device, _ = prepared(40)
     with machine:
         host = SwapoffHost(machine, device, cancel_after=6)
-        run_swapoff(student, machine, device, host)
+        said = run_swapoff(student, machine, device, host)
+        assert said == "interrupted", f"a signal is pending, and swapoff says {said!r}"
+        assert host.asked["page_in"] > 0, "nothing was read before the signal"
         assert host.asked["page_in"] <= 12, f"{host.asked['page_in']} pages are read before it notices the signal"
 
 
@@ -85,6 +87,7 @@ def _survives_want_of_memory(student: Any) -> None:
         host.meanwhile = shrink
         said = run_swapoff(student, machine, device, host)
         machine.ram_pages = ram
+        assert host.asked["page_in"] >= 9, "it says that there is no memory while there is"
         assert said == "no memory", f"no page can be had, and swapoff says {said!r}"
         _whole(machine, processes, 24)
 
@@ -94,7 +97,7 @@ def _walks_no_page_table(student: Any) -> None:
     machine, device, _ = prepared()
     with machine:
         host = SwapoffHost(machine, device)
-        run_swapoff(student, machine, device, host)
+        assert run_swapoff(student, machine, device, host) == "done", "it does not end"
         assert not host.asked["walk_page_tables"], "page tables are walked"
         assert host.asked["page_in"] <= 24, f"{host.asked['page_in']} pages are read, there are 24"
         assert host.asked["in_use"] <= 3 * device.max, f"slots are looked at {host.asked['in_use']} times"
