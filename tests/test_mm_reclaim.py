@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mmkit import contents, fill, machine, noise
+from mmkit import contents, fill, machine, noise, text
 
 from vswaplab import Machine, NoMemory
 from vswaplab.entry import Backing
@@ -132,6 +132,32 @@ def test_a_page_that_was_away_for_long_is_not_activated() -> None:
         assert not m.frames[p.pte(region.start).frame or 0].active
         assert m.root_memcg.stat("workingset_refault_anon") == 1
         assert m.root_memcg.stat("workingset_activate_anon") == 0
+
+
+@pytest.mark.parametrize("design", ["virtual", "legacy"])
+@pytest.mark.parametrize(("since", "activated"), [(192, 4), (4096, 0)])
+def test_every_page_that_comes_back_is_a_refault_and_only_a_short_distance_activates_it(
+    design: str, since: int, activated: int
+) -> None:
+    """Four pages return after little and after much has gone out; the active list is of tools that two use [S47]."""
+    with machine(design=design, ram="64M", swap="32M", page_cluster=0, zswap=None) as m:
+        group = m.memcg("group", max="1M")
+        boss = m.spawn("boss", memcg=group)
+        tools = boss.mmap("512K")
+        fill(boss, tools)
+        mate = boss.fork("mate")
+        work = boss.mmap((512 + 4 + since) * PAGE_SIZE)
+        for i, address in enumerate(work.addresses()):
+            if i % 16 == 0:
+                boss.touch(tools)
+                mate.touch(tools)
+            boss.write(address, text(i))
+        four = list(work.addresses())[512:516]
+        assert not any(boss.pte(address).present for address in four)
+        before = [group.stat(f"workingset_{what}_anon") for what in ("refault", "activate")]
+        boss.touch(four)
+        after = [group.stat(f"workingset_{what}_anon") for what in ("refault", "activate")]
+        assert [now - then for now, then in zip(after, before, strict=True)] == [4, activated]
 
 
 def test_a_working_set_page_is_restored_when_it_refaults() -> None:

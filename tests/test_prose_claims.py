@@ -30,6 +30,14 @@ CLAIMS = [
         "a restore kernel reads the image of a hibernated machine, and zswap's pool is in the image [S46]",
         ("vswaplab/backends/swap_header.py",),  # the first 1,024 bytes of a swap device are left to one
     ),
+    Claim(
+        r"no free page is left|when free pages run out|want of free pages",
+        "reclaim begins below a watermark, at a group's limit, or when it is asked for [BACKGROUND]",
+    ),
+    Claim(
+        r"wanted again soon after|soon after its eviction|missed so soon|a page that was missed from one",
+        "workingset_refault counts every page that comes back; only workingset_activate looks at how soon [S47]",
+    ),
     Claim(r"empty after the machine was off|is of no use to it", "zswap's pool is in the image and comes back [S46]"),
 ]
 

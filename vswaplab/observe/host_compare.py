@@ -20,7 +20,17 @@ from vswaplab.units import PAGE_SIZE
 
 __all__ = ["EVENTS", "HostSlots", "events_between", "host_ledgers", "host_mix", "host_slots"]
 
-EVENTS = ("pswpin", "pswpout", "zswpin", "zswpout", "zswpwb", "swpin_zero", "swpout_zero", "workingset_refault_anon")
+EVENTS = (
+    "pswpin",
+    "pswpout",
+    "zswpin",
+    "zswpout",
+    "zswpwb",
+    "swpin_zero",
+    "swpout_zero",
+    "workingset_refault_anon",
+    "workingset_activate_anon",
+)
 """Of /proc/vmstat: what goes to and fro while one watches. Not every kernel has them all."""
 
 
