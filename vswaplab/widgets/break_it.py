@@ -40,6 +40,8 @@ run.machine.check()
 class BreakIt(View):
     """Stepper over a run without one rule; `rule` is a name of `RULES`, or None: one that `seed` chooses."""
 
+    named = "Break-it mode"
+
     step = traitlets.Int(0, help="Events shown so far").tag(sync=True)
     last = traitlets.Int(0, help="Events there are to show")
 
@@ -93,3 +95,9 @@ class BreakIt(View):
     @traitlets.validate("step")
     def _in_range(self, proposal: dict[str, Any]) -> int:
         return max(0, min(self.last, int(proposal["value"])))
+
+    def shows(self) -> list[str]:
+        """Return what is to be found, and nothing of what it is."""
+        return [
+            "One rule is taken away from the machine. Find the event that goes wrong, the place, and the invariant."
+        ]

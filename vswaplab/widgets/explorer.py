@@ -59,6 +59,9 @@ class SlotExplorer(View):
     `entry`, or `page` as (process or pid, address), is chosen at first; `part` and `chosen` say where one is.
     """
 
+    named = "Slot map"
+    again = "Run this cell again to look around in it."
+
     part = traitlets.Int(0, help="Which part of the map: 0 is what page tables hold").tag(sync=True)
     chosen = traitlets.Int(0, help="The slot of that part").tag(sync=True)
     want = traitlets.Dict(help="What the picture asks for").tag(sync=True)
@@ -97,6 +100,15 @@ class SlotExplorer(View):
         traits = super().plain()
         return {**traits, "header": {**self.header, "kernel": False}}
 
+    def stands(self) -> str:
+        """Say which slot is chosen."""
+        return f"{self.header['parts'][self.part]['name']}, slot {self.chosen:,}"
+
+    def shows(self) -> list[str]:
+        """Return how many slots each part of the map has, and how many were in use when it was looked at."""
+        parts = zip(self.header["parts"], self._in_use, strict=True)
+        return [f"{part['name'].capitalize()}: {part['slots']:,}, {used:,} of them in use." for part, used in parts]
+
     # -- what is sent ----------------------------------------------------------------------------------------------
 
     def _take(self) -> dict[str, Any]:
@@ -123,6 +135,7 @@ class SlotExplorer(View):
             "broken": self._broken(),
             "stories": self._stories(),
         }
+        self._in_use = [int(columns[f"{at}_counts"].reshape(-1, 5)[:, :4].sum()) for at in range(len(parts))]
         return {"header": header, "data": _packed(columns), "given": given, "cells": cells}
 
     @staticmethod

@@ -25,11 +25,13 @@ state = machine.trace.step(step)
 class BackingFlow(View):
     """Stacked areas of a machine's trace (or of a `Trace`), with a cursor; `step` is the events up to it."""
 
+    named = "Backing flow"
+
     step = traitlets.Int(0, help="Events up to the cursor").tag(sync=True)
     last = traitlets.Int(0, help="Events there are")
 
     def __init__(self, source: Any, *, step: int | None = None, max_nodes: int = MAX_NODES) -> None:
-        model = StepModel(source, max_nodes=max_nodes)
+        self.model = model = StepModel(source, max_nodes=max_nodes)
         packed = StepLog(model)
         start = len(model) if step is None else max(0, min(len(model), step))
         super().__init__(view="flow", header=packed.header, data=packed.data, code=_CODE, last=len(model), step=start)
@@ -37,3 +39,7 @@ class BackingFlow(View):
     @traitlets.validate("step")
     def _in_range(self, proposal: dict[str, Any]) -> int:
         return max(0, min(self.last, int(proposal["value"])))
+
+    def shows(self) -> list[str]:
+        """Return how many entries each backing has at the position."""
+        return [self.model.backed(self.step)]

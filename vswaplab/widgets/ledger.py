@@ -114,6 +114,9 @@ print(live and f"the same at {100 * live / mix.most_live:.2f} %")
 class ByteLedger(View):
     """Metadata of both designs over usage; `settings` as the sliders stand."""
 
+    named = "Byte ledger"
+    again = "Run this cell again to move its sliders."
+
     settings = traitlets.Dict(help="What the sliders say").tag(sync=True)
 
     def __init__(self, preset: str = "posting, zswap", **changes: Any) -> None:
@@ -148,6 +151,15 @@ class ByteLedger(View):
         """Usage in percent from which on the virtual design costs more in all; None if it never does."""
         live = mix_crossover(self.mix)
         return None if live is None else 100 * live / self.mix.most_live
+
+    def shows(self) -> list[str]:
+        """Return what is assumed, and the sums of both designs."""
+        mix, usage = self.mix, self.settings["usage"]
+        sums = ", ".join(f"{design} {self.ledger(design).mib:,.2f} MiB" for design in ("legacy", "virtual"))
+        return [
+            f"{mix.slots:,} slots of which {usage:g} % are used: zero pages {mix.zero:g} %, zswap {mix.zswap:g} %, "
+            f"disk {mix.disk:g} %. Metadata {mix.mode}, all structures: {sums}."
+        ]
 
 
 def _mix(settings: Mapping[str, Any]) -> Mix:

@@ -40,6 +40,8 @@ class SwapoffRace(View):
     entries looked at) and "pages" (pages read).
     """
 
+    named = "Swapoff race"
+
     step = traitlets.Int(0, help="Moment of the race").tag(sync=True)
     prediction: Any = traitlets.Dict(help="What the learner expects").tag(sync=True)
     last = traitlets.Int(MOMENTS, help="The moment at which both are done")
@@ -89,6 +91,15 @@ class SwapoffRace(View):
     def stopped(self, design: str, percent: int = 50, why: str = "signal", trace: bool = False) -> Machine:
         """Return a machine whose swapoff was stopped at a part of its way, to look at; close it when done."""
         return self.race.stopped(design, percent, why, trace)
+
+    def shows(self) -> list[str]:
+        """Return what is swapped off, and not how it ends: that is to be predicted."""
+        setting = self.race.setting
+        others = "1 other process" if setting.strangers == 1 else f"{setting.strangers} other processes"
+        return [
+            f"A device with {setting.swapped:,} pages of a process that maps {setting.pages:,} is swapped off, beside "
+            f"{others}, in the legacy design and in the virtual one."
+        ]
 
 
 def _told(track: Track) -> dict[str, Any]:

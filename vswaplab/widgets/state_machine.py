@@ -28,11 +28,13 @@ _CODE = """from vswaplab.events import Event
 class StateMachine(View):
     """Transitions of a machine's trace (or of a `Trace`); `step` is the number of events counted so far."""
 
+    named = "State machine of backings"
+
     step = traitlets.Int(0, help="Events counted so far").tag(sync=True)
     last = traitlets.Int(0, help="Events there are")
 
     def __init__(self, source: Any, *, step: int | None = None, max_nodes: int = MAX_NODES) -> None:
-        model = StepModel(source, max_nodes=max_nodes)
+        self.model = model = StepModel(source, max_nodes=max_nodes)
         packed = StepLog(model)
         start = len(model) if step is None else max(0, min(len(model), step))
         super().__init__(
@@ -42,3 +44,7 @@ class StateMachine(View):
     @traitlets.validate("step")
     def _in_range(self, proposal: dict[str, Any]) -> int:
         return max(0, min(self.last, int(proposal["value"])))
+
+    def shows(self) -> list[str]:
+        """Return how many entries each backing has at the position."""
+        return [self.model.backed(self.step)]

@@ -19,6 +19,7 @@ from vswaplab.observe.graph import build_graph, folio_pfn
 from vswaplab.observe.labels import labels_of
 from vswaplab.observe.state import PteKey, State, StateDiff
 from vswaplab.observe.tracepoints import Trace, TraceRecord
+from vswaplab.observe.words import BACKING_NAMES
 
 __all__ = ["Phase", "StepModel"]
 
@@ -164,6 +165,12 @@ class StepModel:
     def alt(self, position: int) -> str:
         """Return the picture at a position in words."""
         return alt_text(self.state(position))
+
+    def backed(self, position: int) -> str:
+        """Say how many entries each backing has at a position."""
+        state = self.state(position)
+        counts = [f"{state.count(each)} by {name}" for each, name in BACKING_NAMES.items() if state.count(each)]
+        return f"Entries in use: {len(state.slots)}" + (f"; backed: {', '.join(counts)}." if counts else ".")
 
     def twin(self, position: int) -> str:
         """Return the picture at a position as an HTML table."""

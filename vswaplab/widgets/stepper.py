@@ -36,6 +36,8 @@ class Stepper(View):
     `every_event` choose the events, see `StepModel`.
     """
 
+    named = "Stepper"
+
     step = traitlets.Int(0, help="Events shown so far").tag(sync=True)
     last = traitlets.Int(0, help="Events there are to show")
 
@@ -59,6 +61,10 @@ class Stepper(View):
     @traitlets.validate("step")
     def _in_range(self, proposal: dict[str, Any]) -> int:
         return max(0, min(self.last, int(proposal["value"])))
+
+    def shows(self) -> list[str]:
+        """Return the picture in words."""
+        return [self.model.alt(self.step)]
 
     def show_code(self) -> str:
         """Return the library calls that make this picture."""

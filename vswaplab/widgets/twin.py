@@ -41,6 +41,8 @@ class TwinPlayer(View):
     `step` is the number of operations done, 0 to `last`. What a scenario does before its first event shows nothing.
     """
 
+    named = "Twin player"
+
     step = traitlets.Int(0, help="Operations done so far").tag(sync=True)
     last = traitlets.Int(0, help="Operations there are")
 
@@ -78,6 +80,18 @@ class TwinPlayer(View):
     @traitlets.validate("step")
     def _in_range(self, proposal: dict[str, Any]) -> int:
         return max(0, min(self.last, int(proposal["value"])))
+
+    def shows(self) -> list[str]:
+        """Return the operation done last, and where pages and slots are after it in each design."""
+        if not self.step:
+            return ["Nothing is done yet, in neither design."]
+        step = self.comparison.steps[self.step - 1]
+        return [f"Done last: {step.operation}.", *(_stood(design, step.sides[design]) for design in COMPARED)]
+
+
+def _stood(design: str, side: Side) -> str:
+    where = ", ".join(f"{count} in {place}" for place, count in side.where.items()) or "none"
+    return f"In the {design} design, pages: {where}; slots in use on devices: {side.slots_used}."
 
 
 def _told(step: Step) -> dict[str, Any]:

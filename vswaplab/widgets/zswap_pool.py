@@ -46,6 +46,8 @@ class ZswapPool(View):
     InvalidArgument if there is no trace, or zswap never stored a page in it.
     """
 
+    named = "zswap's pool"
+
     step = traitlets.Int(0, help="Operations done so far").tag(sync=True)
     last = traitlets.Int(0, help="Operations there are")
 
@@ -78,6 +80,15 @@ class ZswapPool(View):
     @traitlets.validate("step")
     def _in_range(self, proposal: dict[str, Any]) -> int:
         return max(0, min(self.last, int(proposal["value"])))
+
+    def shows(self) -> list[str]:
+        """Return what the pool is and how much of it may be used."""
+        limits = self.header["limits"]
+        if limits is None:
+            return []
+        most = f"at most {limits['max']:,} pages ({limits['max_percent']} % of memory)"
+        again = f"once full, it takes pages again at {limits['accept']:,}"
+        return [f"Compressed by {limits['compressor']}; {most}; {again}."]
 
 
 def _limits(zswap: Any) -> dict[str, Any] | None:
