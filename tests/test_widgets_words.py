@@ -279,10 +279,9 @@ def test_no_output_of_a_notebook_is_an_address(site: Path, root: Path) -> None:
     assert len(executed) == len(list((root / "notebooks").glob("*.ipynb")))
     for path in executed:
         notebook = nbformat.read(path, as_version=4)
-        addresses = [text for text in texts(notebook) if re.search(r" at 0x[0-9a-f]+>", text)]
+        outputs = [each for cell in notebook.cells for each in cell.get("outputs", ())]
+        addresses = [text for each in outputs for text in seen(each) if re.search(r" at 0x[0-9a-f]+>", text)]
         assert addresses == [], path.name
-        shown = [
-            each.data for cell in notebook.cells for each in cell.get("outputs", ()) if WIDGET in each.get("data", {})
-        ]
+        shown = [each.data for each in outputs if WIDGET in each.get("data", {})]
         assert shown
         assert [data for data in shown if "Run this cell again" not in data.get("text/html", "")] == [], path.name
