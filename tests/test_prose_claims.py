@@ -38,6 +38,11 @@ CLAIMS = [
         r"wanted again soon after|soon after its eviction|missed so soon|a page that was missed from one",
         "workingset_refault counts every page that comes back; only workingset_activate looks at how soon [S47]",
     ),
+    Claim(
+        r"every page table of every process|walks? all page tables|every table of every process|every page table in it",
+        "swapoff walks the address spaces that ever swapped, newest first, until the device is empty [S14]",
+        ("vswaplab/lab/grading/swapoff_lab.py",),  # a function that does walk them all
+    ),
     Claim(r"empty after the machine was off|is of no use to it", "zswap's pool is in the image and comes back [S46]"),
 ]
 
