@@ -94,6 +94,20 @@ def test_meminfo_counts_what_is_there() -> None:
     assert now["MemTotal"] - now["MemFree"] == 4 + now["Zswap"]
 
 
+@pytest.mark.parametrize(("design", "cached"), [("legacy", 0), ("virtual", 40)])
+def test_swapcached_counts_the_swap_cache_whether_or_not_a_page_has_a_place_on_swap(design: str, cached: int) -> None:
+    """After swapoff a virtual machine has pages in the swap cache, and no device at all [S10]."""
+    with Machine("16M", design, zswap=None) as m:
+        device = m.swapon(size="1M")
+        p = m.spawn("app")
+        region = p.mmap("40K")
+        p.write(region.start, b"x" * region.length)
+        m.reclaim()
+        m.swapoff(device)
+        lines = dict(line.split(":") for line in m.procfs("meminfo").splitlines())
+        assert [int(lines[name].split()[0]) for name in ("SwapTotal", "SwapCached")] == [0, cached]
+
+
 def test_meminfo_leaves_zswap_out_where_there_is_none() -> None:
     assert "Zswap" not in Machine(ram="1M", zswap=None).procfs("meminfo")
 

@@ -43,6 +43,10 @@ CLAIMS = [
         "swapoff walks the address spaces that ever swapped, newest first, until the device is empty [S14]",
         ("vswaplab/lab/grading/swapoff_lab.py",),  # a function that does walk them all
     ),
+    Claim(
+        r"still have their place on swap|SwapCached is a page that has both|in memory, that also has its slot",
+        "SwapCached counts the whole swap cache: with no device left, a virtual machine has some [S10]",
+    ),
     Claim(r"empty after the machine was off|is of no use to it", "zswap's pool is in the image and comes back [S46]"),
 ]
 
