@@ -21,7 +21,6 @@ from vswaplab.errors import InvalidArgument
 from vswaplab.lab import questions
 from vswaplab.lab.fresh import draws
 from vswaplab.lab.progress import Progress, progress_here
-from vswaplab.workloads.token import decode_token
 
 if TYPE_CHECKING:
     from vswaplab.lab.asked import Asked
@@ -145,7 +144,8 @@ def open_stepper(token: str, scenario: Mapping[str, Any] | str | None = None) ->
 
     Its `token` is that of the event where it stands, in the address of a page too.
     """
-    from vswaplab.lab.states import StateStepper
+    from vswaplab.lab.states import StateStepper  # here, too: a learner's process in the grader imports this package
+    from vswaplab.workloads.token import decode_token
 
     return StateStepper(decode_token(token, scenario))
 

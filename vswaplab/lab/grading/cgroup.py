@@ -8,6 +8,8 @@ its memory disks bound it instead (see `vswaplab.lab.grading.sandbox`).
 from __future__ import annotations
 
 import os
+import signal
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -19,6 +21,8 @@ __all__ = ["Cgroup"]
 _MOUNT = Path("/sys/fs/cgroup")
 _PREFIX = "vswaplab-"
 _NUMBERS = count()
+_ENDS_WITHIN = 2.0
+"""Seconds that killed processes may take to be gone; a group that is busy longer is swept by a later run."""
 _LIMITS = {1: ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"), 2: ("memory.max", "memory.swap.max")}
 """Files of the limit for memory and of that for swap (version 1: for both together), by version."""
 
@@ -87,9 +91,28 @@ class Cgroup:
         return False
 
     def close(self) -> None:
-        """Remove the group; its processes have ended."""
+        """End what is in the group and remove it.
+
+        A sandbox's processes end one after the other, the learner's a moment after bubblewrap: a group that is removed
+        at once is still busy.
+        """
+        until = time.monotonic() + _ENDS_WITHIN
+        while not self._removed() and time.monotonic() < until:
+            for pid in self._pids():
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.005)
+
+    def _removed(self) -> bool:
         with suppress(OSError):
             self.path.rmdir()
+        return not self.path.exists()
+
+    def _pids(self) -> list[int]:
+        """Return the processes in the group; one of another PID namespace is read as 0, which names none."""
+        with suppress(OSError, ValueError):
+            return [pid for pid in map(int, self.procs.read_text(encoding="ascii").split()) if pid]
+        return []
 
     @classmethod
     def sweep(cls, mount: Path = _MOUNT, own: Path = Path("/proc/self/cgroup")) -> None:
@@ -101,8 +124,7 @@ class Cgroup:
         for left in group.path.parent.glob(f"{_PREFIX}*-*"):
             pid = left.name.removeprefix(_PREFIX).partition("-")[0]
             if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-                with suppress(OSError):
-                    left.rmdir()
+                cls(left, group.version).close()
 
 
 def _write(path: Path, text: str) -> None:

@@ -71,6 +71,7 @@ def grade_all(
         require_sandbox()
     total, found, running = len(todo), list[Graded](), dict[int, _Running]()
     limits = limits or Limits()
+    Cgroup.sweep()
     runnable("")  # IPython is imported once, here, and not by each process
     selector = selectors.DefaultSelector()
     try:

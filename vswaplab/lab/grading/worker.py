@@ -7,7 +7,6 @@ from __future__ import annotations
 import __future__ as future
 
 import ast
-import asyncio
 import inspect
 import json
 import os
@@ -140,6 +139,8 @@ class _Worker:
         self.flags |= code.co_flags & _FUTURE_FLAGS
         found = eval(code, self.namespace)
         if code.co_flags & inspect.CO_COROUTINE:
+            import asyncio  # here: most never need it, and each process pays for its imports
+
             asyncio.run(found)
         return True
 
