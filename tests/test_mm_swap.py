@@ -80,6 +80,24 @@ def test_a_zero_page_goes_out_and_comes_back_without_any_backend() -> None:
         assert m.root_memcg.stat("swpin_zero") == m.root_memcg.stat("swpout_zero") == 1
 
 
+def test_a_page_of_zeros_is_found_again_and_its_entry_stays_while_somebody_holds_it() -> None:
+    """The last who reads it ends the entry, and the page counts as zeros again when it goes out again [S13]."""
+    with machine() as m:
+        p = m.spawn("app")
+        region = p.mmap("4K")
+        p.touch(region, write=True)
+        m.reclaim()
+        entry = p.pte(region.start).entry
+        q = p.fork("child")
+        p.touch(region)
+        assert m.swap.lookup(entry).type is Backing.ZERO
+        q.touch(region)
+        assert m.swap.used == 0
+        m.reclaim()
+        assert m.root_memcg.stat("swpout_zero") == 2
+        assert {m.swap.lookup(each.pte(region.start).entry).type for each in (p, q)} == {Backing.ZERO}
+
+
 def test_faults_are_major_only_when_the_page_is_read_in() -> None:
     with machine() as m:
         p, region, _ = out(m, pages=1)

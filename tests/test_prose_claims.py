@@ -47,6 +47,18 @@ CLAIMS = [
         r"still have their place on swap|SwapCached is a page that has both|in memory, that also has its slot",
         "SwapCached counts the whole swap cache: with no device left, a virtual machine has some [S10]",
     ),
+    Claim(r"leaves zeros zeros", "the last holder's fault frees a ZERO entry; it is found zero again [S13]"),
+    Claim(
+        r"used counts pages that went out|that nobody has touched since\. |not wanted since\": ",
+        "Used counts slots, also those that pages in memory have kept [S20]",
+    ),
+    Claim(
+        r"searched for a run of their order without success", "frag: neither empty nor full after an allocation [S20]"
+    ),
+    Claim(r"more than one page that is mapped as one", "an mTHP is mapped by page table entries [BACKGROUND]"),
+    Claim(r"Today only pages of zeros", "zram keeps any same-filled page [S25]"),
+    Claim(r"a virtual slot costs nothing until it gets one", "said of one design only, and disputed [S17][S44]"),
+    Claim(r"only of idle or incompressible pages", "zram also writes huge pages and single ones back [BACKGROUND]"),
     Claim(r"empty after the machine was off|is of no use to it", "zswap's pool is in the image and comes back [S46]"),
 ]
 
