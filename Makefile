@@ -7,22 +7,18 @@ TEST_ARGS ?=
 TEST_PROCESSES ?= 2
 SECONDS ?= 60
 
-VENV := $(CURDIR)/.venv
-BIN := $(VENV)/bin
-READY := $(VENV)/.ready
-HUB := $(CURDIR)/.hub
-HUB_READY := $(VENV)/.hub-ready
+# Paths are relative wherever make or the shell reads them: the checkout's own may hold spaces, quotes, anything.
+BIN := .venv/bin
 HUB_PROXY := configurable-http-proxy@5.3.0
-HUB_PROXY_READY := $(HUB)/.$(HUB_PROXY)
-FIRST_NOTEBOOK := notebooks/00_start_here.ipynb
-AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
+HUB_PROXY_READY := .hub/.$(HUB_PROXY)
+# A Python that is asked for by name is the one that .venv gets; without, whichever it has stays.
+WANTED := $(if $(filter command environment,$(firstword $(origin PYTHON))),--wanted "$(PYTHON)")
 APT_GET = DEBIAN_FRONTEND=noninteractive $(if $(filter 0,$(shell id -u)),,sudo -n) apt-get
-UV_VERSION = $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements.lock)
 
-export UV_CACHE_DIR := $(VENV)/.cache/uv
+export UV_CACHE_DIR := $(CURDIR)/.venv/.cache/uv
 export UV_NO_CONFIG := 1
 export UV_PYTHON_DOWNLOADS := never
-export VIRTUAL_ENV := $(VENV)
+export VIRTUAL_ENV := $(CURDIR)/.venv
 export MYPY_CACHE_DIR := $(CURDIR)/.mypy_cache
 export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
@@ -33,44 +29,39 @@ export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
-setup: $(READY)  ## build .venv with everything locked in requirements.lock
+setup:  ## build .venv with everything locked in requirements.lock
+	$(MAKE_VENV)
 
-$(READY): pyproject.toml requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "vswaplab needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-	  { echo "This Python can't make virtual environments; install them with: apt-get install python3-venv" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/uv --version 2>/dev/null | grep -qF ' $(UV_VERSION) ' || \
-	  $(BIN)/python -m pip install -q --disable-pip-version-check 'uv==$(UV_VERSION)'
-	@$(BIN)/uv pip sync -q --require-hashes requirements.lock
-	@$(BIN)/uv pip install -q --no-deps --no-build-isolation --editable .
-	@touch $@
+# What is there is asked first, with its own Python; then that which is to be used.
+define MAKE_VENV
+	@$(BIN)/python -I tools/make_venv.py --check $(WANTED) $(VENV_ARGS) 2>/dev/null || { \
+	  "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "vswaplab needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }; \
+	  "$(PYTHON)" tools/make_venv.py $(VENV_ARGS); }
+endef
 
 lab: setup  ## open JupyterLab on the first notebook (LAB_ARGS="--no-browser --port 9000")
-	@JUPYTER_CONFIG_PATH=$(CURDIR)/tools/jupyter exec $(BIN)/jupyter lab $(AS_ROOT) \
-	  --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/$(FIRST_NOTEBOOK) $(LAB_ARGS)
+	@exec $(BIN)/python tools/open_lab.py $(LAB_ARGS)
 
-hub: $(HUB_READY) $(HUB_PROXY_READY)  ## try the lab for many users on this machine: http://127.0.0.1:8000
-	@exec $(BIN)/jupyterhub --config deploy/jupyterhub/jupyterhub_config.py $(HUB_ARGS)
-
-$(HUB_READY): $(READY) deploy/jupyterhub/hub.lock
-	@$(BIN)/uv pip install -q --require-hashes -r deploy/jupyterhub/hub.lock
-	@touch $@
+hub: VENV_ARGS := --hub
+hub: $(HUB_PROXY_READY)  ## try the lab for many users on this machine: http://127.0.0.1:8000
+	$(MAKE_VENV)
+	@exec $(BIN)/python -m jupyterhub --config deploy/jupyterhub/jupyterhub_config.py $(HUB_ARGS)
 
 $(HUB_PROXY_READY):
 	@command -v npm >/dev/null || { echo "The hub's proxy needs node and npm; install them with: apt-get install npm" >&2; exit 1; }
-	@npm install --loglevel=error --no-audit --no-fund --no-save --cache $(HUB)/.npm --prefix $(HUB) $(HUB_PROXY)
+	@rm -rf .hub/node_modules && npm install --loglevel=error --no-audit --no-fund --no-save \
+	  --cache .hub/.npm --prefix .hub $(HUB_PROXY)
 	@touch $@
 
 test: lint chromium bubblewrap  ## lint, then all tests: library, notebooks, browser (TEST_ARGS="-k swapoff")
 	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) $(TEST_ARGS)
 
 html: setup  ## build the site in build/html: every notebook run, pages that need no kernel and no network
-	@$(BIN)/vswaplab html --out build/html && echo "Open build/html/index.html in a browser."
+	@$(BIN)/python -m vswaplab html --out build/html && echo "Open build/html/index.html in a browser."
 
 bench: setup  ## measure ratios, each against what it names; also writes build/bench.json
-	@$(BIN)/vswaplab bench --out build/bench.json $(BENCH_ARGS)
+	@$(BIN)/python -m vswaplab bench --out build/bench.json $(BENCH_ARGS)
 
 bench-ui: setup chromium  ## measure the views in headless Chromium, beside plotly
 	@$(BIN)/python tools/bench_ui.py $(BENCH_ARGS)
@@ -79,17 +70,17 @@ bench-html: html chromium  ## measure what each page of the site weighs, and whe
 	@$(BIN)/python tools/bench_html.py $(BENCH_ARGS)
 
 stress: setup  ## run random machines with failing devices for a while (SECONDS=120)
-	@$(BIN)/vswaplab stress --seconds $(SECONDS)
+	@$(BIN)/python -m vswaplab stress --seconds $(SECONDS)
 
 lint: setup  ## ruff (lint, format) and mypy --strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@$(BIN)/python -m mypy
 
 format: setup  ## format code and notebooks, mend what ruff can, strip notebook outputs
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
-	@$(BIN)/nbstripout --keep-id notebooks/*.ipynb
+	@$(BIN)/python -m nbstripout --keep-id notebooks/*.ipynb
 
 images: setup chromium  ## draw the pictures of the documentation anew
 	@$(BIN)/python tools/make_images.py
@@ -103,7 +94,7 @@ bubblewrap:
 	  echo "Without bubblewrap the tests of the grading sandbox are skipped; install it with: apt-get install bubblewrap" >&2
 
 lock:  ## renew requirements.lock from pyproject.toml
-	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q uv; }
+	@$(BIN)/uv --version >/dev/null 2>&1 || "$(PYTHON)" tools/make_venv.py --only-uv
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --extra fast --extra site --group dev \
 	  --generate-hashes --no-header --no-emit-index-url --output-file requirements.lock pyproject.toml
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --extra fast --extra hub --constraint requirements.lock \

@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "vswaplab"
 FLOORS = (
-    {"units", "errors", "entry", "events", "protocols", "swap_arrays", "arena", "strict", "status"},
+    {"units", "errors", "entry", "events", "protocols", "swap_arrays", "arena", "strict", "status", "folders"},
     {"backends"},
     {"virtual", "legacy"},
     {"observe"},

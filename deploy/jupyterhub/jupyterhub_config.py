@@ -162,7 +162,7 @@ KERNEL_IDLE = number("KERNEL_SECONDS", 1800)  # a kernel without an open page en
 
 c.JupyterHub.spawner_class = LearnerProcess
 c.Spawner.pre_spawn_hook = prepare
-c.Spawner.cmd = [str(BIN / "jupyterhub-singleuser")]
+c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]  # the script's first line breaks where BIN has spaces
 c.Spawner.args = [
     *(["--allow-root"] if os.geteuid() == 0 else []),
     *([f"--MappingKernelManager.cull_idle_timeout={KERNEL_IDLE}"] if KERNEL_IDLE else []),

@@ -17,7 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -115,13 +115,17 @@ class Lab:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ip=127.0.0.1", f"--port={self.port}"]
-        command += ["--ServerApp.port_retries=0", f"--IdentityProvider.token={self.token}"]
-        command += [f"--ServerApp.root_dir={self.folder}"]
+        command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={self.folder}"]
         command += ["--allow-root"] if os.getuid() == 0 else []
         environment = {**os.environ, "JUPYTER_CONFIG_PATH": str(self.config)}
         environment["JUPYTERLAB_SETTINGS_DIR"] = str(self.folder.parent / "settings")
         environment["JUPYTERLAB_WORKSPACES_DIR"] = str(self.folder.parent / "workspaces")
+        self.start_by(command, environment)
+
+    def start_by(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Start the server by a command that takes JupyterLab's options, and wait until it answers."""
+        command = [*command, "--no-browser", "--ip=127.0.0.1", f"--port={self.port}", "--ServerApp.port_retries=0"]
+        command += [f"--IdentityProvider.token={self.token}"]
         self._process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT, env=environment)
         wait_until(self._answers, "Starting JupyterLab", START_SECONDS)
 

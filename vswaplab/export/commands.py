@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from vswaplab.export.notebooks import find_notebooks
 from vswaplab.export.one_page import export_notebooks
+from vswaplab.folders import usable_folders
 
 __all__ = ["add_commands"]
 
@@ -14,6 +16,12 @@ _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def _html(args: argparse.Namespace) -> int:
+    with TemporaryDirectory(prefix="vswaplab-html-") as instead:  # for Jupyter's files, where there is no usable home
+        usable_folders(Path(instead))
+        return _write(args)
+
+
+def _write(args: argparse.Namespace) -> int:
     if args.notebook is None and args.notebooks is None:
         from vswaplab.export.site import build_site
 
