@@ -12,7 +12,7 @@ import pytest
 from vswaplab.backends.device import Fault, FileDevice, MemoryDevice
 from vswaplab.backends.swap_cluster import SWAPFILE_CLUSTER, ClusterState
 from vswaplab.backends.swapfile import Discard, SwapDevices, SwapFile
-from vswaplab.entry import MAX_SWAPFILES, make_slot, swp_slot_t
+from vswaplab.entry import MAX_SWAPFILES, SLOT_OFFSET_BITS, make_slot, swp_slot_t
 from vswaplab.errors import Busy, InvalidArgument, InvariantError, NotFound, NotPermitted
 from vswaplab.units import PAGE_SIZE
 
@@ -35,17 +35,43 @@ def cluster_of(offset: int) -> int:
 # -- swapon ------------------------------------------------------------------------------------------------------
 
 
-def test_default_priorities_descend_from_minus_two() -> None:
-    """Without a priority each device ranks below all those before it, whatever explicit ones come between."""
+def test_without_a_priority_every_device_has_minus_one() -> None:
+    """Linux 6.19: DEF_SWAP_PRIO for all, whatever was given by hand, and after one has gone [S48]."""
     devices = SwapDevices()
+    prios = [devices.swapon(device(8), priority).prio for priority in (None, None, 5, None)]
+    assert prios == [-1, -1, 5, -1]
+    assert [si.type for si in devices.by_priority()] == [2, 0, 1, 3]
+    devices.begin_swapoff(0)
+    devices.finish_swapoff(0)
+    assert [si.prio for si in devices] == [-1, 5, -1]
+    assert devices.swapon(device(8)).prio == -1
+    devices.check()
+
+
+def test_devices_without_a_priority_take_turns_by_cluster() -> None:
+    """Being equals, they take turns as those with one priority given by hand do; in the array form, too [S48]."""
+    for many in (False, True):
+        devices = SwapDevices()
+        for _ in range(2):
+            devices.swapon(device(2 * SWAPFILE_CLUSTER))
+        nr = 4 * SWAPFILE_CLUSTER - 2
+        slots = devices.alloc_many(nr).tolist() if many else [devices.alloc_slot() for _ in range(nr)]
+        types = [slot >> SLOT_OFFSET_BITS for slot in slots]
+        assert [types[0], *(b for a, b in pairwise(types) if a != b)] == [0, 1, 0, 1]
+        assert types.count(0) == types.count(1)
+
+
+def test_falling_priorities_descend_from_minus_two() -> None:
+    """Up to 6.18 each device ranks below all those before it, whatever explicit ones come between [S48]."""
+    devices = SwapDevices(default_priority="falling")
     prios = [devices.swapon(device(8), priority).prio for priority in (None, None, 5, None)]
     assert prios == [-2, -3, 5, -4]
     assert [si.type for si in devices.by_priority()] == [2, 0, 1, 3]
 
 
-def test_default_priorities_close_the_gap_when_a_device_goes() -> None:
-    """After a swapoff the default priorities are without gaps again, and the next one follows on."""
-    devices = SwapDevices()
+def test_falling_priorities_close_the_gap_when_a_device_goes() -> None:
+    """After a swapoff the falling priorities are without gaps again, and the next one follows on."""
+    devices = SwapDevices(default_priority="falling")
     for _ in range(3):
         devices.swapon(device(8))
     devices.begin_swapoff(1)
@@ -122,7 +148,7 @@ def test_device_of_bad_pages_only_is_refused() -> None:
     with pytest.raises(InvalidArgument):
         devices.swapon(device(4, bad_pages=(1, 2, 3)))
     assert len(devices) == 0
-    assert devices.swapon(device(8)).prio == -2
+    assert devices.swapon(device(8)).prio == -1
 
 
 # -- which device ------------------------------------------------------------------------------------------------

@@ -338,24 +338,44 @@ def prios(m: Machine) -> list[int]:
     return shown
 
 
-def test_default_priorities_fall_from_minus_2_and_stay_without_gaps(m: Machine) -> None:
-    made = [m.swapon(size="16K") for _ in range(4)]
-    assert prios(m) == [-2, -3, -4, -5]
-    m.swapoff(made[1])
-    assert prios(m) == [-2, -3, -4]
-    assert m.swapon(size="16K").prio == -5
-    m.swapoff(made[0])
-    assert prios(m) == [-4, -2, -3]  # in order of type: the fifth device has type 1
+@pytest.mark.parametrize("design", DESIGNS)
+def test_without_a_priority_all_devices_are_equal_and_take_turns(design: str) -> None:
+    """Linux 6.19 gives -1 to every device, so that the second one has its turn with the second cluster [S48]."""
+    with machine(swap=None, design=design, ram="8M") as m:
+        one, two = m.swapon(size="8M"), m.swapon(size="8M")
+        assert prios(m) == [-1, -1]
+        p, region, pages = written(m, 1100)
+        m.reclaim()
+        assert sorted((one.inuse_pages, two.inuse_pages)) == [512 - 1, 1100 - 511]
+        assert contents(p, region) == pages
+        m.swapoff(one)
+        assert (prios(m), m.swapon(size="16K").prio) == ([-1], -1)
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_falling_priorities_are_those_of_linux_up_to_6_18(design: str) -> None:
+    """-2, -3 and on down, without gaps, and the first that was swapped on is filled first [S48]."""
+    with machine(swap=None, design=design, ram="8M", default_priority="falling") as m:
+        made = [m.swapon(size=size) for size in ("4M", "8M", "16K", "16K")]
+        assert prios(m) == [-2, -3, -4, -5]
+        _, region, _ = written(m, 1100)
+        m.reclaim()
+        assert [si.inuse_pages for si in made] == [1023, region.pages - 1023, 0, 0]
+        m.swapoff(made[1])
+        assert prios(m) == [-2, -3, -4]
+        assert m.swapon(size="16K").prio == -5
+        m.swapoff(made[2])
+        assert prios(m) == [-2, -4, -3]  # in order of type: the fifth device has type 1
 
 
 def test_explicit_priorities_leave_the_default_ones_alone(m: Machine) -> None:
     first = m.swapon(size="16K", priority=0)
     for priority in (32767, 5, None, 5, None):
         m.swapon(size="16K", priority=priority)
-    assert prios(m) == [0, 32767, 5, -2, 5, -3]
+    assert prios(m) == [0, 32767, 5, -1, 5, -1]
     assert [si.type for si in m.devices.by_priority()] == [1, 2, 4, 0, 3, 5]
     m.swapoff(first)
-    assert prios(m) == [32767, 5, -2, 5, -3]
+    assert prios(m) == [32767, 5, -1, 5, -1]
 
 
 @pytest.mark.parametrize("design", DESIGNS)
@@ -370,11 +390,12 @@ def test_higher_priorities_are_filled_first_and_equals_take_turns_cluster_by_clu
         assert contents(p, region) == pages
 
 
-def test_a_refused_swapon_uses_up_no_default_priority(m: Machine, path: Path) -> None:
-    m.swapon(size="16K")
-    path.write_bytes(b"my thesis")
-    refused(m, errno.EINVAL, "not a swap file", m.swapon, path)
-    assert m.swapon(size="16K").prio == -3
+def test_a_refused_swapon_uses_up_no_falling_priority(path: Path) -> None:
+    with machine(swap=None, default_priority="falling") as m:
+        m.swapon(size="16K")
+        path.write_bytes(b"my thesis")
+        refused(m, errno.EINVAL, "not a swap file", m.swapon, path)
+        assert m.swapon(size="16K").prio == -3
 
 
 # -- discard --------------------------------------------------------------------------------------------------------
@@ -491,12 +512,12 @@ def test_without_memory_swapoff_is_enomem_and_the_device_stays_on_as_it_was(desi
             assert caught.value.errno == errno.ENOMEM
             m.check()
             assert state(m)[1:3] == before[1:3]
-            assert (state(m)[4], prios(m), high.writeok) == (before[4], [4, -2], True)
+            assert (state(m)[4], prios(m), high.writeok) == (before[4], [4, -1], True)
             assert contents(p, region) == pages
         p.munmap(region.page(0).start, 20 * PAGE_SIZE)
         m.swapoff(high)
         m.check()
-        assert (list(m.devices), low.prio) == ([low], -2)
+        assert (list(m.devices), low.prio) == ([low], -1)
         assert [p.read(region.page(i).start, PAGE_SIZE) for i in range(20, 32)] == pages[20:]
 
 
@@ -549,7 +570,7 @@ def test_a_signal_at_every_point_of_a_swapoff_loses_nothing(design: str, zswap: 
             except Interrupted:
                 m.check()
                 assert list(m.devices) == [si]
-                assert (si.prio, si.writeok) == (-2, True)
+                assert (si.prio, si.writeok) == (-1, True)
                 m.swapoff(si)
                 ended = False
             else:

@@ -71,9 +71,9 @@ def _checksums(data: bytes | bytearray | memoryview) -> list[int]:
 class VerifiedDevices(SwapDevices):
     """`SwapDevices` that check every page they read. Array forms move no bytes, so there is nothing to check there."""
 
-    def __init__(self, cpus: int = 1) -> None:
-        """`cpus`: how many CPUs allocate, each with its own hint."""
-        super().__init__(cpus)
+    def __init__(self, cpus: int = 1, default_priority: str = "equal") -> None:
+        """Arguments as for `SwapDevices`."""
+        super().__init__(cpus, default_priority)
         self.checksums: dict[int, Checksums] = {}
         """Checksums by type of device."""
 

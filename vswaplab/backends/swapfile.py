@@ -7,7 +7,7 @@
 >>> devices = SwapDevices(cpus=2)
 >>> si = devices.swapon(MemoryDevice("4M"))
 >>> si.type, si.prio, si.pages
-(0, -2, 1023)
+(0, -1, 1023)
 >>> slot = devices.alloc_slot(); slot
 swp_slot_t(type=0, offset=1)
 >>> devices.free_slots(slot); devices.free_pages
@@ -30,18 +30,25 @@ from vswaplab.backends.swap_info import SwapFile
 from vswaplab.entry import MAX_SWAPFILES, SLOT_OFFSET_BITS, SLOT_OFFSET_MASK, U64, swp_slot_t
 from vswaplab.errors import Busy, DeviceIOError, InvalidArgument, NoSpace, NotFound, NotPermitted, SwapError
 from vswaplab.protocols import SwapoffReport
-from vswaplab.strict import quoted
+from vswaplab.strict import choice, quoted
 from vswaplab.units import PAGE_SIZE, SWAP_NR_ORDERS
 
 if TYPE_CHECKING:
     from vswaplab.backends.device import SwapHeader
 
-__all__ = ["Discard", "SwapDevices", "SwapFile"]
+__all__ = ["DEFAULT_PRIORITIES", "Discard", "SwapDevices", "SwapFile"]
 
 Discard = bool | Literal["once", "pages"]
 """What of a device to discard, as in swapon(8): "once" all of it at swapon, "pages" clusters as they become empty, True
 both."""
 
+DEFAULT_PRIORITIES = {
+    "equal": "-1 for every device, so that they take turns: since Linux 6.19",
+    "falling": "-2, -3, and on down, so that the first swapped on is filled first: up to Linux 6.18",
+}
+"""What swapon gives a device without a priority of its own, by name [S48]."""
+
+_DEF_SWAP_PRIO = -1
 _SHIFT = np.uint64(SLOT_OFFSET_BITS)
 _MAX_PRIO = 32767
 
@@ -49,10 +56,12 @@ _MAX_PRIO = 32767
 class SwapDevices(SwapGlobals):
     """All devices that are on. Index it by type; iterating gives them in order of type."""
 
-    def __init__(self, cpus: int = 1) -> None:
-        """`cpus`: how many CPUs allocate, each with its own hint."""
+    def __init__(self, cpus: int = 1, default_priority: str = "equal") -> None:
+        """`cpus`: how many CPUs allocate, each with its own hint. `default_priority`: one of `DEFAULT_PRIORITIES`."""
         super().__init__(cpus)
-        self._least_priority = -1
+        self.default_priority = choice(default_priority, "default_priority", DEFAULT_PRIORITIES)
+        """By which rule a device without a priority of its own gets one."""
+        self._least_priority = _DEF_SWAP_PRIO
         self.read_errors = 0
         """Requests for swapped pages that failed, over all devices there ever were."""
         self.swapoff_report: SwapoffReport | None = None
@@ -92,10 +101,11 @@ class SwapDevices(SwapGlobals):
     def swapon(self, device: Device, priority: int | None = None, discard: Discard = False) -> SwapFile:
         """Read the header of a device and use it for swap; return it as a `SwapFile` with the lowest free type.
 
-        `priority`: 0 to 32767, or None for one below all so far, from -2 down. `discard`: what to discard, if the
-        device can; else it is ignored. Raises InvalidArgument for a bad priority or header, Busy for a device that is
-        on already, NotPermitted when 29 are, NoMemory when there is no address space for its maps, DeviceIOError when
-        the header can't be read; nothing has changed then.
+        `priority`: 0 to 32767, or None for the default: -1, the same for all [S48]; below all so far, from -2 down,
+        with `default_priority` "falling". `discard`: what to discard, if the device can; else it is ignored. Raises
+        InvalidArgument for a bad priority or header, Busy for a device that is on already, NotPermitted when 29 are,
+        NoMemory when there is no address space for its maps, DeviceIOError when the header can't be read; nothing has
+        changed then.
         """
         number = self.require_swapon(priority, discard)
         for other in self:
@@ -103,7 +113,7 @@ class SwapDevices(SwapGlobals):
                 raise Busy(f"This device is on already as type {other.type}; swap it off first.")
         header = read_header(device)
         _require_usable(device, header)
-        prio = self._least_priority - 1 if priority is None else priority
+        prio = self._default_prio() if priority is None else priority
         si = SwapFile(self, device, header, type=number, prio=prio, discard=discard in (True, "pages"))
         if self.on_swapon is not None:
             self.on_swapon(si)
@@ -116,6 +126,10 @@ class SwapDevices(SwapGlobals):
         self.swap_info[number] = si
         self._enable(si)
         return si
+
+    def _default_prio(self) -> int:
+        """Return the priority of a device that was given none."""
+        return _DEF_SWAP_PRIO if self.default_priority == "equal" else self._least_priority - 1
 
     def _enable(self, si: SwapFile) -> None:
         si.writeok = True
@@ -152,8 +166,8 @@ class SwapDevices(SwapGlobals):
         if self.on_swapoff is not None:
             self.on_swapoff(si)
         self.swap_info[type] = None
-        if si.prio < 0:
-            # Default priorities stay without gaps: the devices below move up one [BACKGROUND].
+        if si.prio < _DEF_SWAP_PRIO:
+            # Falling priorities stay without gaps: the devices below move up one [BACKGROUND].
             self._least_priority += 1
             for other in self:
                 if other.prio < si.prio:

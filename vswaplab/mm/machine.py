@@ -93,7 +93,8 @@ class Machine(SwapSyscalls):
     and swapoff are allowed, EPERM if not. `verify`: keep a checksum of each page written to a device, and fail with EIO
     rather than read another. `min_free`: memory to keep free, in bytes or text, "auto" for a share of RAM, None for no
     kswapd (see `vswaplab.mm.kswapd`). `nodes`: NUMA nodes, each with an equal share of the CPUs; on each of them
-    zswap has lists of its own.
+    zswap has lists of its own. `default_priority`: what swapon gives a device without a priority: "equal", -1 to all,
+    which take turns (since Linux 6.19); "falling", -2, -3 and on down, the first filled first (up to 6.18) [S48].
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class Machine(SwapSyscalls):
         privileged: bool = True,
         verify: bool = False,
         nodes: int = 1,
+        default_priority: str = "equal",
     ) -> None:
         make = DESIGNS[choice(design, "design", DESIGNS)]
         cpus = whole_number(cpus, "cpus", 1, MAX_CPUS)
@@ -126,7 +128,7 @@ class Machine(SwapSyscalls):
         memcgs = MemcgTable()
         record = _trace(trace, design)
         pool = Zswap(ram_pages, **{**ZSWAP_DEFAULTS, **zswap}, nodes=nodes) if zswap is not None else None
-        devices = VerifiedDevices(cpus) if verify else SwapDevices(cpus)
+        devices = (VerifiedDevices if verify else SwapDevices)(cpus, default_priority)
         swap = make(devices=devices, zswap=pool, memcgs=memcgs, cpus=cpus, recorder=record)
         super().__init__(ram_pages, swap, memcgs, record)
         memcgs.host = self

@@ -51,9 +51,9 @@ class SwapSyscalls(Unuse):
         """Use a file for swap (made sparse with `size` if it is missing), memory (`path` None), or a `Device` of your
         own.
 
-        `priority`: 0 to 32767, higher ones first; None for one below all so far, from -2 down. `discard`: "once" the
-        whole device now, "pages" as clusters become empty, True both. Errors as the module says; nothing has changed
-        then.
+        `priority`: 0 to 32767, higher ones first, equals in turn; None for the default, -1, the same for all (see
+        `default_priority` of `Machine`). `discard`: "once" the whole device now, "pages" as clusters become empty, True
+        both. Errors as the module says; nothing has changed then.
         """
         self.require_open()
         self._require_privilege("swapon")

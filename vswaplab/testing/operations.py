@@ -36,6 +36,7 @@ SHAPE: Mapping[str, Draw] = {
     "page_cluster": one_of(0, 2, 3),
     "verify": flags(),
     "min_free": one_of(None, None, "8K", "16K", "auto"),
+    "default_priority": one_of("equal", "equal", "falling"),
     "device": one_of(None, *DEVICE_KINDS),
     "slots": whole(3, 120),
     "order": one_of(0, 0, 2, 3),
@@ -58,6 +59,7 @@ class Operations(ProcessOperations, FileOperations, GroupOperations, DeviceOpera
             page_cluster=shape["page_cluster"],
             verify=shape["verify"],
             min_free=shape["min_free"],
+            default_priority=shape["default_priority"],
         )
         made = cls(machine, tally)
         try:
