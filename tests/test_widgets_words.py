@@ -20,8 +20,9 @@ from vswaplab.lab import open_stepper, questions
 from vswaplab.lab.asked import Asked, header_of
 from vswaplab.lab.progress import Progress
 from vswaplab.lab.questions import Question
+from vswaplab.lab.saved import drop_dead_views
 from vswaplab.widgets import BreakIt, Stepper, SwapoffRace, VerdictView
-from vswaplab.widgets.view import View
+from vswaplab.widgets.view import WORDS_CLASS, View
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 HINTS = ("SECRET hint one", "SECRET hint two", "SECRET hint three")
@@ -88,7 +89,7 @@ class _Text(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
         self.tags.add(tag)
-        assert attrs == []
+        assert attrs == ([("class", WORDS_CLASS)] if tag == "div" else [])
         if tag == "p":
             self.paragraphs.append("")
         elif tag == "br":
@@ -177,6 +178,28 @@ def test_a_closed_view_and_one_that_is_being_made_are_no_addresses() -> None:
     stepper.close()
     assert repr(stepper).startswith("Stepper: step ")
     assert repr(View()) == "View, not made yet."
+
+
+def test_a_notebook_without_a_kernel_loses_the_widgets_that_have_words() -> None:
+    """Neither those whose state is saved with the notebook, nor other people's."""
+    view, kept = MADE["question choose"](), MADE["question order"]()
+    notebook = saved(view)
+    strange = nbformat.v4.new_output("display_data", data={WIDGET: {"model_id": "x"}, "text/html": "<p>Not ours.</p>"})
+    notebook.cells[0].outputs += [output(kept), strange, nbformat.v4.new_output("stream", text="WORDS")]
+    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {kept.model_id: {}}}}
+    drop_dead_views(notebook)
+    first, second, third, _ = notebook.cells[0].outputs
+    assert (set(first.data), WIDGET in second.data, WIDGET in third.data) == ({"text/plain", "text/html"}, True, True)
+    nbformat.validate(notebook)
+
+
+@pytest.mark.parametrize(
+    "odd", [{}, {"cells": None}, {"cells": [{}], "metadata": None}, {"cells": [{"outputs": [{}]}]}]
+)
+def test_a_notebook_that_is_none_is_left_alone(odd: dict[str, Any]) -> None:
+    before = repr(odd)
+    drop_dead_views(odd)
+    assert repr(odd) == before
 
 
 # -- what is not given away --------------------------------------------------------------------------------------------

@@ -19,7 +19,10 @@ import traitlets
 from vswaplab.errors import SwapError
 from vswaplab.widgets.esm import bundle, stylesheet
 
-__all__ = ["View"]
+__all__ = ["WORDS_CLASS", "View"]
+
+WORDS_CLASS = "vswaplab-words"
+"""Class of the HTML that a view's words are."""
 
 
 class View(anywidget.AnyWidget):
@@ -79,7 +82,11 @@ class View(anywidget.AnyWidget):
         paragraphs = [f"<strong>{escape(first)}</strong>", *map(escape, others)]
         html = "".join(f"<p>{paragraph}</p>".replace("\n", "<br>") for paragraph in paragraphs)
         data, metadata = found
-        return {**data, "text/plain": "\n".join([first, *others]), "text/html": f"<div>{html}</div>"}, metadata
+        return {
+            **data,
+            "text/plain": "\n".join([first, *others]),
+            "text/html": f'<div class="{WORDS_CLASS}">{html}</div>',
+        }, metadata
 
 
 def _storable(text: str) -> str:
