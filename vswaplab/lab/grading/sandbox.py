@@ -150,6 +150,10 @@ def _python() -> tuple[str, tuple[str, ...]]:
             raise NotPermitted(f"The sandbox can't find this Python below {prefix}; grade with another one.")
         python = str(ROOT / "python" / binary.relative_to(prefix))
         mounts += ["--ro-bind", str(prefix), str(ROOT / "python")]
+        for folder in prefix.glob("lib/python3*/site-packages"):
+            if folder not in _own_packages():  # those of other programs, and where they were installed from
+                hidden = str(ROOT / "python" / folder.relative_to(prefix))
+                mounts += ["--tmpfs", hidden, "--remount-ro", hidden]
     for number, folder in enumerate(_packages()):
         place = ROOT / f"packages{number}"
         mounts += ["--ro-bind", str(folder), str(place)]
@@ -180,8 +184,13 @@ def _data() -> Path | None:
 def _packages() -> list[Path]:
     """Return the folders of installed packages that lie outside the interpreter's own prefix."""
     prefix = Path(sys.base_prefix).resolve()
+    return [each for each in _own_packages() if prefix not in each.parents]
+
+
+def _own_packages() -> list[Path]:
+    """Return the folders that this interpreter has its packages in."""
     found = dict.fromkeys(Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib"))
-    return [each for each in found if each.is_dir() and prefix not in each.parents]
+    return [each for each in found if each.is_dir()]
 
 
 def _search_paths() -> dict[str, str]:
