@@ -164,7 +164,9 @@ def _in_folder(root: Path, lab: str, known: set[str], skipped: list[Skipped]) ->
         else:
             files.append((path, refused))
     return [
-        Submission(_name(path.relative_to(root).parts, known, _fallback(root, len(files))), path, refused=refused)
+        Submission(
+            _name(path.relative_to(root).parts, known, _fallback(root, len(files), known)), path, refused=refused
+        )
         for path, refused in files
     ]
 
@@ -238,9 +240,15 @@ def _looks_like_one(path: Path) -> bool:
         return b'"nbformat"' in head or b'"nbformat"' in file.read(_SNIFFED).replace(b"\0", b"")
 
 
-def _fallback(root: Path, files: int) -> str:
-    """Return the name for a file that no part of its path names: the folder's, if it is the only one there."""
-    return "" if files > 1 else root.absolute().name if root.name else root.resolve().name
+def _fallback(root: Path, files: int, known: set[str]) -> str:
+    """Return the name for a file that no part of its path names: its folder's, if it is the only one there."""
+    return "" if files > 1 else _named_by(root.absolute() if root.name else root.resolve(), known)
+
+
+def _named_by(folder: Path, known: set[str]) -> str:
+    """Return the name of the innermost folder of a path that is a learner's, "" if none is."""
+    named = (_MOODLE.sub("", part) for part in reversed(folder.parts[1:]))
+    return next((part for part in named if part and part not in known and part != "submitted"), "")
 
 
 # -- zips --------------------------------------------------------------------------------------------------------------
@@ -269,14 +277,9 @@ def _in_zip(path: Path, lab: str, known: set[str], skipped: list[Skipped]) -> li
 
 def _name_of_file(path: Path, known: set[str]) -> str:
     """Return the name of a file that was given itself: its stem, or what its folders say where that is a lab's."""
-    if _stem(path.name) not in known and not _MOODLE.search(_stem(path.name)):
-        return one_line(_stem(path.name), _MAX_NAME)
-    parts = path.absolute().parts
-    for part in (parts[-1], *reversed(parts[1:-1])):
-        stem = _MOODLE.sub("", _stem(part) if part is parts[-1] else part)
-        if stem and stem not in known:
-            return one_line(stem, _MAX_NAME)
-    return one_line(_stem(path.name), _MAX_NAME)
+    stem = _MOODLE.sub("", _stem(path.name))
+    named = "" if stem not in known else _named_by(path.absolute().parent, known)
+    return one_line(named or stem, _MAX_NAME)
 
 
 def _name(parts: Sequence[str], known: set[str], fallback: str) -> str:
