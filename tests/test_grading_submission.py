@@ -244,7 +244,7 @@ class TestWhere:
 
     def test_the_labs_own_cell_decides(self, tmp_path: Path) -> None:
         found = graded(tmp_path, raw(cell("while True:\n    pass", solution=True)), seconds=1)
-        assert (found.points, found.reason) == (0, "It takes longer than 1 seconds.")
+        assert (found.points, found.reason) == (0, "It takes longer than 1 second.")
 
 
 def test_lines_stay_where_they_are() -> None:

@@ -38,7 +38,7 @@ def _lab(name: str) -> Lab:
 def _grade(args: argparse.Namespace) -> int:
     from vswaplab.lab.grading.collect import collect, one_line, read_roster
     from vswaplab.lab.grading.labs import LABS
-    from vswaplab.lab.grading.remote import Limits
+    from vswaplab.lab.grading.limits import Limits
     from vswaplab.lab.grading.results import Results
     from vswaplab.lab.grading.runner import grade_all
 
@@ -90,7 +90,7 @@ def _grade(args: argparse.Namespace) -> int:
     width = min(60, max(len(each.name) for each in graded))
     for one in graded:
         print(f"{one.name:<{width}}  {one.points:>3} of {one.of}  {one_line(one.reason)}".rstrip())
-    _tell("Nothing was handed in by", missing)
+    _tell("Nothing was handed in by:", missing)
     _tell("Not on the roster:", unknown)
     _tell("Passed over:", [f"{each.path} ({each.why})" for each in found.skipped])
     _tell("Grading failed, see logs/:", failed)

@@ -16,6 +16,7 @@ __all__ = [
     "TooMuchOutput",
     "WorkerDied",
     "ended",
+    "in_words",
 ]
 
 
@@ -80,13 +81,18 @@ _SIGNALS = {
 """What ends a process, in words. SIGXFSZ is ignored by Python: a file that grows too large is an OSError."""
 
 
+def in_words(seconds: float) -> str:
+    """Return a time as a report says it."""
+    return "1 second" if seconds == 1 else f"{seconds:g} seconds"
+
+
 def ended(status: int | None, limits: Limits) -> GradingError:
     """Say in words how a learner's process ended: `status` is what `subprocess` has, None if it still runs."""
     if status is None:
         return WorkerDied("Its process closed the pipe to the checker.")
     number = -status if status < 0 else status - 128  # bubblewrap says 128 and the signal, as a shell does
     if number == signal.SIGXCPU:
-        return OutOfTime(f"It uses more than {int(limits.budget)} seconds of processor time.")
+        return OutOfTime(f"It uses more than {in_words(int(limits.budget))} of processor time.")
     if number in _SIGNALS:
         return WorkerDied(f"Its process was ended by {_SIGNALS[number]}.")
     return WorkerDied(f"Its process ended by itself (status {status}).")

@@ -30,6 +30,7 @@ from vswaplab.lab.grading.limits import (
     TooMuchOutput,
     WorkerDied,
     ended,
+    in_words,
 )
 from vswaplab.lab.grading.sandbox import DISK_FILES, sandboxed
 from vswaplab.lab.grading.signature import Host
@@ -51,6 +52,8 @@ __all__ = [
     "WorkerDied",
 ]
 
+_START_SECONDS = 60.0
+"""What the sandbox and Python may take to start, on a busy machine: no time of the learner's."""
 _LOOK_EACH = 0.05
 """Seconds between two looks at what the process has taken."""
 _GROUP_SPARE = 48 << 20
@@ -123,6 +126,7 @@ class Student:
         self._cgroup = None if unsafe else Cgroup.make(self.limits.memory + _GROUP_SPARE)
         try:
             self._start(unsafe)
+            self.ask({"ask": "ready"}, seconds=_START_SECONDS)
             if source:
                 self.run(source)
         except BaseException:
@@ -202,11 +206,11 @@ class Student:
         """Make an object of a class of the learner's."""
         return self.call(name, *args)
 
-    def ask(self, message: dict[str, Any], args: tuple[Any, ...] = ()) -> Any:
-        """Ask one thing of the process, answering what it asks meanwhile."""
+    def ask(self, message: dict[str, Any], args: tuple[Any, ...] = (), seconds: float | None = None) -> Any:
+        """Ask one thing of the process, answering what it asks meanwhile; it has `seconds`, or what a call has."""
         if self._dead:
             raise WorkerDied(self._dead)
-        deadline = time.monotonic() + self.limits.seconds
+        deadline = time.monotonic() + (self.limits.seconds if seconds is None else seconds)
         first = len(self._hosts)
         sent = {**message, "args": list(args)}
         line = encode(sent, self._named)
@@ -332,9 +336,9 @@ class Student:
         """See whether a limit is passed; raise what it is."""
         now = time.monotonic()
         if now > self._until:
-            raise OutOfTime(f"It takes longer than {self.limits.budget:g} seconds in all.")
+            raise OutOfTime(f"It takes longer than {in_words(self.limits.budget)} in all.")
         if now > deadline:
-            raise OutOfTime(f"It takes longer than {self.limits.seconds:g} seconds.")
+            raise OutOfTime(f"It takes longer than {in_words(self.limits.seconds)}.")
         if now - self._looked < _LOOK_EACH or self._process is None:
             return
         self._looked = now

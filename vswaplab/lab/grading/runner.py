@@ -26,8 +26,8 @@ from typing import Any, NoReturn
 from vswaplab.lab.grading.cgroup import Cgroup
 from vswaplab.lab.grading.checker import grade_here
 from vswaplab.lab.grading.collect import Submission, submissions_in
+from vswaplab.lab.grading.limits import Limits, in_words
 from vswaplab.lab.grading.model import Lab, Outcome
-from vswaplab.lab.grading.remote import Limits
 from vswaplab.lab.grading.results import Graded, report, write_results
 from vswaplab.lab.grading.sandbox import require_sandbox
 from vswaplab.lab.grading.submission import runnable
@@ -143,7 +143,7 @@ class _Running:
         with suppress(ValueError, KeyError, TypeError):
             return _decoded(json.loads(bytes(self.answer)), self.submission.name, seconds)
         if self.too_late:
-            reason, failed = f"It takes longer than {limits.budget:g} seconds in all.", False
+            reason, failed = f"It takes longer than {in_words(limits.budget)} in all.", False
         elif self.too_large:
             reason, failed = f"It can't be graded: what it returns takes more than {_MAX_RESIDENT >> 30} GiB.", False
         else:

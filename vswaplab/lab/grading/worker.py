@@ -121,6 +121,8 @@ class _Worker:
         raise known.get(message["error"], RuntimeError)(message["said"])
 
     def done(self, ask: str, message: dict[str, Any]) -> Any:
+        if ask == "ready":
+            return True
         if ask == "run":
             return self.run(message["source"], message["name"])
         if ask == "has":
