@@ -244,6 +244,16 @@ def test_bars_end_in_their_totals_and_mark_the_first_design() -> None:
     assert sum(trace.x[1] for trace in figure.data if trace.type == "bar") == pytest.approx(193)
 
 
+def test_more_than_one_baseline_can_be_marked() -> None:
+    """Against the base of the series and against mainline, in the same picture, by lines of two kinds."""
+    rows = [each.as_dict() for name in ("6.19", "virtual", "7.2") for each in rows_of(name, "zswap", 1 << 15, (100,))]
+    figure = bars.ledger_bars(rows, marked=("legacy", "linux-7.2"))
+    assert [line.x0 for line in figure.layout.shapes] == pytest.approx([rows[0]["mib"], rows[2]["mib"]])
+    assert [line.line.dash for line in figure.layout.shapes] == ["dot", "dash"]
+    moving = bars.moving_ledger_bars(rows, marked=("legacy", "linux-7.2"))
+    assert all(len(frame.layout.shapes) == 2 for frame in moving.frames)
+
+
 def test_bars_of_two_backends_are_refused() -> None:
     with pytest.raises(InvalidArgument, match="backend='zswap'"):
         bars.ledger_bars(posted())

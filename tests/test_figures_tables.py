@@ -7,10 +7,11 @@ import pytest
 from vswaplab import Machine
 from vswaplab.errors import NotFound
 from vswaplab.figures.ledger_tables import (
+    against_table,
     both_sums_table,
     claims_table,
     crossover_table,
-    proposals_table,
+    designs_table,
     scattered_table,
     structures_table,
 )
@@ -58,6 +59,17 @@ def test_both_sums_are_those_of_the_two_camps() -> None:
     assert column(found, "net") == [f"{-3.125 * mib:+.2f}", f"{5 * mib:+.2f}"]
 
 
+def test_a_design_stands_beside_each_baseline() -> None:
+    usages = (0, 100)
+    rows = [row for name in ("6.19", "7.2", "v6") for row in rows_of(name, "disk", 1 << 15, usages, "as allocated")]
+    found = against_table(rows)
+    assert column(found, "usage") == ["0 %", "100 %"]
+    costs = {name: [float(mib) for mib in column(found, name)] for name in ("virtual swap v6", "Linux 7.2")}
+    less = [ours - mainline for ours, mainline in zip(*costs.values(), strict=True)]
+    assert [float(mib) for mib in column(found, "v6 less Linux 7.2")] == pytest.approx(less, abs=0.011)
+    assert column(found, "v6 less Linux 6.19")[0].startswith("-")  # its arrays are there from swapon on
+
+
 def test_tables_of_the_ledger_have_a_row_for_each() -> None:
     rows = [
         row
@@ -68,7 +80,8 @@ def test_tables_of_the_ledger_have_a_row_for_each() -> None:
     assert column(crossover_table([found]), "crossover") == [f"{found.percent:.2f} %"]
     assert len(claims_table(check_claims(rows, [found])).rows) == 2
     assert column(scattered_table(rows), "left")[2] == "one in each of 100 % of the clusters"
-    assert len(proposals_table().rows) == len(DESIGNS)
+    assert len(designs_table().rows) == len(DESIGNS)
+    assert column(designs_table(), "standing").count("mainline since Linux 7.2") == 1
     names = column(structures_table([row for row in rows if row.usage == 100]), "structure")
     assert {"swap_map", "swap_table", "swp_desc", "rmap"} <= set(names)
     assert "zswap_tree" not in names  # nothing in it

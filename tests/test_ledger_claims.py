@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from vswaplab.errors import InvalidArgument
 from vswaplab.observe.ledger import AS_ALLOCATED, measure
 from vswaplab.observe.ledger_build import Population, formula_rows, rows_of
 from vswaplab.observe.ledger_claims import check_claims, crossover, worst_added
@@ -35,7 +36,7 @@ def test_one_entry_decides_at_the_crossover(backend: Backend) -> None:
             costs[design] = measure(population.swap).total_bytes
         difference.append(costs["virtual"] - costs["legacy"])
     assert difference[0] <= 0 < difference[1]
-    assert (found.virtual_bytes, found.legacy_bytes) == (costs["virtual"], costs["legacy"])
+    assert (found.virtual_bytes, found.baseline_bytes) == (costs["virtual"], costs["legacy"])
 
 
 @pytest.mark.parametrize(("backend", "slots"), [("zswap", 392), ("disk", 224)])
@@ -56,7 +57,7 @@ def test_crossover_as_allocated_is_exact_to_a_cluster(backend: Backend) -> None:
     """With tree nodes counted, the crossover of zswap moves to about 45 % (section 1.3 of docs/facts.md: 44.8 %)."""
     found = crossover(backend, SLOTS, AS_ALLOCATED)
     assert found.percent == pytest.approx({"zswap": 45.3, "disk": 11.7}[backend], abs=100 * 512 / SLOTS)
-    assert found.virtual_bytes > found.legacy_bytes
+    assert found.virtual_bytes > found.baseline_bytes
 
 
 @pytest.mark.parametrize(("backend", "percent"), [("zswap", 0.122), ("disk", 0.519)])
@@ -105,3 +106,53 @@ def test_claims_compare_like_with_like_or_say_so() -> None:
     rows = [*rows_of("legacy", "disk", 4096, (50, 100)), *formula_rows("ste", "disk", 4096, (50, 100))]
     (claim,) = check_claims(rows)
     assert "counted as allocated, legacy as posted" in claim.finding
+
+
+# -- against mainline --------------------------------------------------------------------------------------------------
+
+
+def test_against_7_2_zswap_crosses_at_one_and_a_half_percent_and_the_disk_nowhere() -> None:
+    """48 B a cluster are all that 7.2 pays for at swapon, and 18 bytes a page in zswap against 24 1/8 [S28 S39]."""
+    zswap, disk = (crossover(backend, SLOTS, baseline="7.2") for backend in BACKENDS)
+    assert zswap.percent is not None
+    assert round(zswap.percent, 2) == round(100 * (48 / 512) / (24.125 - 18), 2) == 1.53
+    assert (zswap.baseline, disk.baseline) == ("linux-7.2", "linux-7.2")
+    assert (disk.live, disk.percent) == (0, 0.0)
+    assert disk.virtual_bytes > disk.baseline_bytes
+
+
+def test_against_7_2_virtual_swap_costs_more_on_disk_at_every_usage() -> None:
+    usages = (0, 0.1, 1, 5, 20, 60, 100)
+    ours, mainline = (rows_of(design, "disk", SLOTS, usages, AS_ALLOCATED) for design in ("virtual", "7.2"))
+    assert all(a.ledger.total_bytes > b.ledger.total_bytes for a, b in zip(ours, mainline, strict=True))
+    added = worst_added([*ours, *mainline], "disk", baseline="7.2")
+    assert added is not None
+    assert (added.usage, added.bytes > 0) == (100, True)
+
+
+def test_as_allocated_the_crossover_with_7_2_lies_between_one_and_two_percent() -> None:
+    found = crossover("zswap", 1 << 20, AS_ALLOCATED, baseline="7.2")
+    assert found.percent is not None
+    assert 1 < found.percent < 2
+
+
+def test_the_claim_is_held_against_the_release_that_is_asked_for() -> None:
+    rows = [row for design in ("7.2", "virtual") for row in rows_of(design, "zswap", SLOTS, (0, 40, 100))]
+    rows += [row for design in ("7.2", "virtual") for row in rows_of(design, "disk", SLOTS, (0, 40, 100))]
+    searches = [crossover(backend, SLOTS, baseline="7.2") for backend in BACKENDS]
+    claims = check_claims(rows, searches, "7.2")
+    less = {claim.backend: claim for claim in claims if "usage" in claim.claim}
+    assert {claim.claim for claim in less.values()} == {
+        "0~40 % usage: less than the current overhead, against Linux 7.2"
+    }
+    assert not less["zswap"].holds
+    assert "It holds below 1.53 %, and fails from there on" in less["zswap"].finding
+    assert less["disk"].finding == "The virtual design costs more at any usage."
+    others = [claim for claim in claims if "usage" not in claim.claim]
+    assert [claim.finding.split(":")[0] for claim in others] == ["virtual", "virtual"]
+    assert all("more than Linux 7.2" in claim.finding for claim in others)
+
+
+def test_what_is_no_baseline_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match=r"There is no baseline 'ghost'; choose one of legacy, linux-7\.0"):
+        crossover("zswap", 512, baseline="ghost")

@@ -37,8 +37,22 @@ def test_json_has_a_row_for_each_design_backend_and_usage(capsys: pytest.Capture
         assert row["mib"] == pytest.approx(sum(row["structures"].values()), abs=1e-12)
         assert (row["kind"], row["mode"]) == ("built", "as posted")
     assert found["crossover"] == {"zswap": 38.46, "disk": 11.92}
+    assert found["baseline"] == "legacy"
+    assert found["mainline"]["design"] == "linux-7.2"
+    assert found["mainline"]["crossover"] == {"zswap": 1.53, "disk": 0.0}
     assert found["peak_mib"] > 1
     assert {build["design"] for build in found["builds"]} == {"legacy", "virtual"}
+
+
+@pytest.mark.parametrize("name", ["7.2", "linux-7.2", "p4"])
+def test_mainline_can_be_the_baseline(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run_json(capsys, "overhead", "--size", "64M", "--baseline", name)
+    assert {(row["design"], row["kind"]) for row in found["rows"]} == {("linux-7.2", "formula"), ("virtual", "built")}
+    assert {row.get("standing") for row in found["rows"]} == {"mainline since Linux 7.2", None}
+    assert (found["baseline"], found["crossover"]) == ("linux-7.2", {"zswap": 1.53, "disk": 0.0})
+    assert found["mainline"]["crossover"] == {}
+    assert all("legacy_bytes" not in each for each in found["crossovers"])
+    assert {backend: added["usage"] for backend, added in found["worst_added"].items()} == {"zswap": 100, "disk": 100}
 
 
 def test_structures_are_those_of_the_design_and_the_backend(capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,6 +137,8 @@ def test_text_says_what_was_built_and_how_much_memory_it_took(capsys: pytest.Cap
         "% of the swapfile",
         "crossover, zswap: 38.46 %",
         "crossover, disk: 11.92 %",
+        "crossover, zswap, against Linux 7.2: 1.53 %",
+        "crossover, disk, against Linux 7.2: none; the virtual design costs more at any usage, as posted",
         "worst added cost, disk: 0.33 MiB, 0.52 % of the swapfile, at 100 % usage",
         "claim, zswap: 0~40 % usage: less than the current overhead: fails. It holds below 38.46 %",
         "peak memory",
@@ -132,7 +148,7 @@ def test_text_says_what_was_built_and_how_much_memory_it_took(capsys: pytest.Cap
 
 def test_text_of_a_proposal_says_what_its_terms_cover(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*SMALL, "--design", "rfc1", "--backend", "zswap"]) == 0
-    assert "Virtual swap, RFC v1. Descriptors alone, 64 B each" in capsys.readouterr().out
+    assert "Virtual swap, RFC v1: posted, not merged. Descriptors alone, 64 B each" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -145,6 +161,10 @@ def test_text_of_a_proposal_says_what_its_terms_cover(capsys: pytest.CaptureFixt
         (["--usage", "some"], "Usage 'some' is no percentage; give a number of 0 to 100."),
         (["--backend", "tape"], "There is no backend 'tape'; choose one of zswap, disk."),
         (["--mode", "weird"], "There is no mode 'weird'; choose posted or allocated."),
+        (
+            ["--baseline", "8.0"],
+            "There is no baseline '8.0'; choose one of legacy, linux-7.0, linux-7.1, linux-7.2.",
+        ),
         (["--layout", "heap"], "There is no layout 'heap'; choose one of dense, sparse, random."),
         (
             ["--design", "ghost-plain", "--backend", "zswap"],
@@ -152,8 +172,8 @@ def test_text_of_a_proposal_says_what_its_terms_cover(capsys: pytest.CaptureFixt
         ),
         (
             ["--design", "foo"],
-            "There is no design 'foo'; choose one of legacy, virtual, rfc1, rfc2, v3, v6, p2, p3, p4-promised, "
-            "p4-posted, ghost, ghost-plain, ste, all.",
+            "There is no design 'foo'; choose one of legacy, virtual, rfc1, rfc2, v3, v6, linux-7.0, linux-7.1, "
+            "linux-7.2, p4-promised, ghost, ghost-plain, ste, all.",
         ),
         (
             ["--size", "1M", "--layout", "random", "--seed", "-1"],

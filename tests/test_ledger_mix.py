@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vswaplab.backends.swap_cluster import SWAPFILE_CLUSTER
 from vswaplab.errors import InvalidArgument
 from vswaplab.observe.ledger import measure, xarray_nodes
 from vswaplab.observe.ledger_build import Population, rows_of
@@ -63,14 +62,15 @@ def test_a_mix_in_one_live_space_is_the_sum_of_its_backings() -> None:
 
 @pytest.mark.parametrize("name", list(DESIGNS))
 @pytest.mark.parametrize("usage", [0, 25, 100])
-def test_proposals_cost_the_same_as_their_own_formula(name: str, usage: int) -> None:
+def test_designs_that_are_not_built_cost_the_same_as_their_own_formula(name: str, usage: int) -> None:
     made = DESIGNS[name]
     for backend in made.backends:
         mix = Mix(slots=SLOTS, **{backend: 100})
         live = mix.live_at(usage)
         units = mix.units(live, "virtual")
-        ledger = made.ledger(backend, capacity=SLOTS, live=live, clusters=-(-live // SWAPFILE_CLUSTER))
-        assert sum(term.line(units).bytes for term in mix_terms(made)) == ledger.total_bytes
+        for mode in MODES:
+            total = made.bytes_for(backend, SLOTS, live, mode)
+            assert sum(term.line(units).bytes for term in mix_terms(made, mode)) == total
 
 
 @given(entries=st.integers(0, 6000), live=st.integers(1, 512))
@@ -119,6 +119,15 @@ def test_a_mix_is_exactly_the_sum_of_its_backings(zero: int, rest: int, usage: i
         for term in MIX_TERMS[design, mode]:
             if term.name != "vswap_cluster_map" and not term.line(parts[0]).static:
                 assert whole[term.name] == sum(term.line(units).bytes for units in parts)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_crossover_with_mainline_is_that_of_live_structures(backend: Backend) -> None:
+    found = crossover(backend, SLOTS, baseline="7.2")
+    own = mix_crossover(Mix(slots=SLOTS, **{backend: 100}), "7.2")
+    assert own is not None
+    assert found.live is not None
+    assert abs(own - found.live) <= 8
 
 
 def test_zero_pages_cost_the_posted_descriptor_and_word_alone() -> None:

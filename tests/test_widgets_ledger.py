@@ -14,7 +14,7 @@ from vswaplab.errors import InvalidArgument
 from vswaplab.figures.chart import spread_labels
 from vswaplab.figures.ledger_chart import STRUCTURE_LOOKS
 from vswaplab.observe.ledger_designs import DESIGNS
-from vswaplab.observe.ledger_mix import Mix, mix_crossover, mix_ledger, mix_terms
+from vswaplab.observe.ledger_mix import MIX_BASELINES, Mix, mix_crossover, mix_ledger, mix_terms
 from vswaplab.observe.ledger_model import MODES
 from vswaplab.widgets import ByteLedger
 from vswaplab.widgets.ledger import COUNTS, PRESETS, SIZES
@@ -31,11 +31,12 @@ def grid() -> list[dict[str, Any]]:
         mix = Mix(slots, zero, zswap, disk, live, mode, swapfile=zero == 100)
         costs = []
         for usage in (0, 1, 7, 38, 50, 99, 100):
-            of = [mix_ledger(design, mix, usage) for design in ("legacy", "virtual")]
+            of = [mix_ledger(design, mix, usage) for design in (*MIX_BASELINES, "virtual")]
             lines = [[line.bytes for line in each.structures.values()] for each in of]
             costs.append({"usage": usage, "live": mix.live_at(usage), "lines": lines})
         settings = {**ByteLedger().settings, **mix.__dict__}
-        cases.append({"settings": settings, "costs": costs, "crossover": mix_crossover(mix)})
+        crossovers = {baseline: mix_crossover(mix, baseline) for baseline in MIX_BASELINES}
+        cases.append({"settings": settings, "costs": costs, "crossovers": crossovers})
     return cases
 
 
@@ -94,6 +95,18 @@ def test_crossovers_are_the_posted_ones() -> None:
         found = ByteLedger(preset).crossover
         assert found is not None
         assert f"{found:.2f}" == percent
+
+
+def test_against_mainline_the_crossover_is_another() -> None:
+    """Linux 7.2 pays next to nothing at swapon: 1.53 % with zswap, and on the disk virtual swap always costs more."""
+    found = ByteLedger("mainline, zswap")
+    assert found.crossover is not None
+    assert f"{found.crossover:.2f}" == "1.53"
+    assert ByteLedger("mainline, disk").crossover == 0
+    found.settings = {**found.settings, "baseline": "legacy"}
+    assert f"{found.crossover:.2f}" == "38.46"
+    with pytest.raises(InvalidArgument, match="baseline"):
+        ByteLedger(baseline="ghost")
 
 
 def test_every_structure_has_a_look_and_colours_are_the_palette_s() -> None:

@@ -6,13 +6,13 @@ import { layout, stepOf } from "../../vswaplab/widgets/js/ledgerpicture.js";
 import { SHARES, crossover, lineOf, linesOf, liveAt, moveShare, shownIn, spread, totalOf, unitsOf } from "../../vswaplab/widgets/js/ledgersum.js";
 
 const { header, grid, proposals, spreads } = JSON.parse(readFileSync(process.env.VSWAPLAB_LEDGER, "utf8"));
-const { terms } = header;
+const { terms } = header, baselines = Object.keys(header.baselines);
 
 test("every structure at every size, mix, sparseness and usage is Python's to the bit", () => {
   for (const { settings, costs } of grid) {
     for (const { usage, live, lines } of costs) {
       assert.equal(liveAt(settings, usage), live);
-      ["legacy", "virtual"].forEach((design, at) => {
+      [...baselines, "virtual"].forEach((design, at) => {
         assert.deepEqual(linesOf(terms, settings, live, design).map(({ total }) => total), lines[at], JSON.stringify({ settings, usage, design }));
       });
     }
@@ -20,7 +20,9 @@ test("every structure at every size, mix, sparseness and usage is Python's to th
 });
 
 test("crossovers are Python's to the entry", () => {
-  for (const { settings, crossover: wanted } of grid) assert.equal(crossover(terms, settings), wanted, JSON.stringify(settings));
+  for (const { settings, crossovers } of grid) {
+    for (const baseline of baselines) assert.equal(crossover(terms, { ...settings, baseline }), crossovers[baseline], `${baseline} ${JSON.stringify(settings)}`);
+  }
 });
 
 test("proposals cost what their own formula says", () => {

@@ -60,9 +60,13 @@ class Look:
 
 
 DESIGN_LOOKS: Mapping[str, Look] = MappingProxyType(
-    {"legacy": Look(Backing.SWAPFILE, "dash", "square"), "virtual": Look(Backing.ZSWAP, "solid", "circle")}
+    {
+        "legacy": Look(Backing.SWAPFILE, "dash", "square"),
+        "virtual": Look(Backing.ZSWAP, "solid", "circle"),
+        "linux-7.2": Look(Backing.FOLIO, "dashdot", "diamond"),
+    }
 )
-"""Lines of the two designs, everywhere."""
+"""Lines of the two designs, everywhere, and of what mainline is since."""
 
 
 @dataclass(frozen=True)

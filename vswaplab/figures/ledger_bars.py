@@ -3,13 +3,14 @@
 >>> figure = ledger_bars(rows, usage=100, backend="zswap")  # doctest: +SKIP
 
 `rows` are those of ``vswaplab overhead --json``, as for `vswaplab.figures.ledger_chart`; a dotted line marks the first
-row's design. `moving_ledger_bars` has a slider for the usage. `alt_text` says it in words; the table twin is that of
-the ledger chart.
+row's design, or lines those that `marked` names. `moving_ledger_bars` has a slider for the usage. `alt_text` says it in
+words; the table twin is that of the ledger chart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import plotly.graph_objects as go
@@ -32,16 +33,17 @@ def ledger_bars(
     backend: str | None = None,
     titles: Mapping[str, str] | None = None,
     theme: str = "auto",
+    marked: Sequence[str] = (),
 ) -> go.Figure:
-    """Return a bar for each design at one usage, split by structure, the first row's design marked by a line.
+    """Return a bar for each design at one usage, split by structure, baselines marked by a line each.
 
-    `backend` may be left out if all rows have the same; `titles` are longer names of designs. InvalidArgument if
-    nothing is left to draw.
+    `backend` may be left out if all rows have the same; `titles` are longer names of designs; `marked` are the designs
+    whose totals are marked, the first row's if it is empty. InvalidArgument if nothing is left to draw.
     """
     chosen = [row for row in rows if row["usage"] == usage and backend in (None, row["backend"])]
     if not chosen or len({row["backend"] for row in chosen}) > 1:
         raise InvalidArgument(f"Give rows of one backend at {usage:g} %, or choose it: backend='zswap'.")
-    return _drawn(chosen, chosen, titles or {}, theme_named(theme))
+    return _drawn(chosen, chosen, titles or {}, theme_named(theme), marked)
 
 
 def moving_ledger_bars(
@@ -49,6 +51,7 @@ def moving_ledger_bars(
     backend: str | None = None,
     titles: Mapping[str, str] | None = None,
     theme: str = "auto",
+    marked: Sequence[str] = (),
 ) -> go.Figure:
     """Return the bars with a slider for the usage: a frame for each usage of the rows, on one scale.
 
@@ -61,12 +64,15 @@ def moving_ledger_bars(
         raise InvalidArgument("Give rows of one backend, and of each design at the same usages.")
     colours = theme_named(theme)
     return with_slider(
-        {f"{usage:g} %": _drawn(at[usage], chosen, titles or {}, colours) for usage in usages}, "Usage: "
+        {f"{usage:g} %": _drawn(at[usage], chosen, titles or {}, colours, marked) for usage in usages}, "Usage: "
     )
 
 
-def _drawn(chosen: Sequence[Row], every: Sequence[Row], titles: Mapping[str, str], colours: Theme) -> go.Figure:
+def _drawn(
+    chosen: Sequence[Row], every: Sequence[Row], titles: Mapping[str, str], colours: Theme, marked: Sequence[str]
+) -> go.Figure:
     """Draw bars of `chosen`, with the structures and on the scale of `every`."""
+    baselines = [row for row in chosen if row["design"] in marked] or list(chosen[:1])
     names = [titles.get(row["design"], row["design"]) for row in chosen]
     totals = [sum(row["structures"].values()) for row in chosen]
     most = max(sum(row["structures"].values()) for row in every)
@@ -122,14 +128,15 @@ def _drawn(chosen: Sequence[Row], every: Sequence[Row], titles: Mapping[str, str
     layout["shapes"] = [
         {
             "type": "line",
-            "x0": totals[0],
-            "x1": totals[0],
+            "x0": total,
+            "x1": total,
             "yref": "paper",
             "y0": 0,
             "y1": 1,
-            "line": {"color": colours.text, "width": 1.5, "dash": "dot"},
+            "line": {"color": colours.text, "width": 1.5, "dash": dash},
             "layer": "between",
         }
+        for total, dash in zip((sum(row["structures"].values()) for row in baselines), cycle(("dot", "dash")))
     ]
     return go.Figure(data=traces, layout=layout)
 

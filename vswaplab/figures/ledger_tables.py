@@ -9,15 +9,17 @@ from collections.abc import Iterable, Sequence
 
 from vswaplab.figures.tables import Table, table
 from vswaplab.observe.ledger_build import Row
-from vswaplab.observe.ledger_claims import Claim, Crossover
-from vswaplab.observe.ledger_designs import DESIGNS
+from vswaplab.observe.ledger_claims import Claim, Crossover, baseline_title
+from vswaplab.observe.ledger_designs import BASELINES, DESIGNS
+from vswaplab.status import AS_OF, day
 from vswaplab.units import PAGE_SIZE, format_size
 
 __all__ = [
+    "against_table",
     "both_sums_table",
     "claims_table",
     "crossover_table",
-    "proposals_table",
+    "designs_table",
     "scattered_table",
     "structures_table",
 ]
@@ -55,20 +57,27 @@ def both_sums_table(rows: Iterable[Row]) -> Table:
 
 
 def crossover_table(crossovers: Iterable[Crossover]) -> Table:
-    """Return where the virtual design begins to cost more, a row for each search."""
+    """Return where the virtual design begins to cost more than a baseline, a row for each search."""
     found = [
         {
+            "against": baseline_title(each.baseline),
             "swapfile": format_size(each.slots * PAGE_SIZE),
             "backend": each.backend,
             "entries in use": each.live,
-            "crossover": None if each.percent is None else f"{each.percent:.2f} %",
-            "legacy, bytes": round(each.legacy_bytes),
+            "crossover": _crossing(each),
+            "baseline, bytes": round(each.baseline_bytes),
             "virtual, bytes": round(each.virtual_bytes),
             "halvings": each.steps,
         }
         for each in crossovers
     ]
     return table(found, "Where the virtual design begins to cost more, found by bisection on live structures")
+
+
+def _crossing(found: Crossover) -> str:
+    if found.percent is None:
+        return "none: always less"
+    return f"{found.percent:.2f} %" if found.live else "none: always more"
 
 
 def claims_table(claims: Iterable[Claim]) -> Table:
@@ -121,10 +130,33 @@ def scattered_table(rows: Iterable[Row]) -> Table:
     return table(found, "A swapfile that was full, and what is left of it")
 
 
-def proposals_table() -> Table:
-    """Return the designs that are computed, each with its source and what its terms cover."""
+def designs_table() -> Table:
+    """Return the designs that are computed: what became of each, its source, and what its terms cover."""
     found = [
-        {"design": made.title, "source": made.source, "counted": made.mode, "what": made.counts}
+        {
+            "design": made.title,
+            "standing": made.standing,
+            "source": made.source,
+            "counted": made.mode,
+            "what": made.counts,
+        }
         for made in DESIGNS.values()
     ]
-    return table(found, "Designs that are not built here")
+    return table(found, f"Designs that are not built here, as of {day(AS_OF)}")
+
+
+def against_table(rows: Iterable[Row], ours: str = "v6") -> Table:
+    """Return what a design costs beside each baseline among `rows`, in MiB: a row for each backend and usage."""
+    rows = list(rows)
+    cells = {(row.backend, row.usage, row.design): row.ledger.mib for row in rows}
+    baselines = [name for name in BASELINES if any(row.design == name for row in rows)]
+    found = []
+    for backend, usage in dict.fromkeys((row.backend, row.usage) for row in rows):
+        mib = cells[backend, usage, ours]
+        beside: dict[str, object] = {"backend": backend, "usage": f"{usage:g} %", "virtual swap v6": mib}
+        for name in baselines:
+            old = cells[backend, usage, name]
+            title = baseline_title(name).partition(",")[0]
+            beside |= {title: old, f"v6 less {title}": f"{mib - old:+.2f}"}
+        found.append(beside)
+    return table(found, "Metadata in MiB, beside the base of the series and beside mainline")

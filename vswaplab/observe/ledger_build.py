@@ -41,7 +41,7 @@ from vswaplab.entry import STRUCT_PAGE_SIZE, U64, VMEMMAP_START
 from vswaplab.errors import InvalidArgument, NoMemory, NoSpace
 from vswaplab.legacy.space import LegacySwap
 from vswaplab.observe.ledger import AS_POSTED, MODES, Ledger, measure
-from vswaplab.observe.ledger_designs import BACKENDS, DESIGNS, PUBLISHED, PUBLISHED_SLOTS, Backend
+from vswaplab.observe.ledger_designs import BACKENDS, DESIGNS, PUBLISHED, PUBLISHED_SLOTS, Backend, design_name
 from vswaplab.strict import choice, quoted, real_number, seed_number, whole_number
 from vswaplab.swap_arrays import SwapArrays
 from vswaplab.units import PAGE_SIZE, format_size
@@ -240,6 +240,7 @@ class Row:
             "percent_of_swap": self.percent_of_swap,
             "published": self.published,
             "apart": {name: line.mib for name, line in ledger.apart.items()},
+            **({"standing": DESIGNS[ledger.design].standing} if ledger.design in DESIGNS else {}),
             "lines": ledger.rows(),
             **({f"mib {self.counterpart.mode}": self.counterpart.mib} if self.counterpart is not None else {}),
         }
@@ -262,11 +263,12 @@ def rows_of(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[Row]:
-    """Return a row for each usage: a built design passes through them in one structure, a proposal is computed.
+    """Return a row for each usage: a built design passes through them in one structure, another is computed.
 
-    A proposal counts in its own way, whatever `mode` says. InvalidArgument for an unknown name or usage.
+    `design` may also be a release of Linux, such as "7.2". A design that is not built counts in its own way, whatever
+    `mode` says. InvalidArgument for an unknown name or usage.
     """
-    usages = list(usages)
+    usages, design = list(usages), design_name(design)
     if design in DESIGNS:
         return formula_rows(design, backend, slots, usages, layout, seed)
     population = Population(design, slots, backend)
@@ -283,8 +285,8 @@ def rows_of(
 def formula_rows(
     design: str, backend: Backend, slots: int, usages: Iterable[float], layout: str = "dense", seed: int = 0
 ) -> list[Row]:
-    """Return a row for each usage of a proposal; entries are laid out as in a built design."""
-    made = DESIGNS[design]
+    """Return a row for each usage of a design that is not built; entries are laid out as in a built one."""
+    made = DESIGNS[design_name(design)]
     rows = []
     for usage in usages:
         live, clusters = _spread(slots, usage, layout, seed)

@@ -1,4 +1,8 @@
-"""``vswaplab overhead``: build both designs, fill them, and print what their metadata costs, structure by structure."""
+"""``vswaplab overhead``: build both designs, fill them, and print what their metadata costs, structure by structure.
+
+Virtual swap is held against a baseline: Linux 6.19, the base of the series, or what mainline is since. Crossovers are
+found against both, 6.19 and the newest.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +29,18 @@ from vswaplab.observe.ledger_claims import (
     crossover,
     worst_added,
 )
-from vswaplab.observe.ledger_designs import BACKENDS, DESIGNS, Backend
+from vswaplab.observe.ledger_designs import BACKENDS, BASELINES, DESIGNS, Backend, design_name
 from vswaplab.observe.ledger_model import Mode
 from vswaplab.observe.ledger_text import claims_text, crossover_text, structures_text, table_text
+from vswaplab.status import BASE, MAINLINE
 from vswaplab.strict import choice, integer, quoted, real_number, seed_number
 from vswaplab.units import PAGE_SIZE, format_size, pages_of
 
-__all__ = ["Overhead", "add_commands", "overhead", "peak_bytes"]
+__all__ = ["NEWEST", "Overhead", "add_commands", "overhead", "peak_bytes"]
 
 ALL = "all"
+NEWEST = BASELINES[-1]
+"""The newest release that changed swap's metadata."""
 _PERCENT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,12})?%?")
 T = TypeVar("T")
 _MODES: dict[str, Mode] = {"posted": AS_POSTED, "allocated": AS_ALLOCATED, **{mode: mode for mode in MODES}}
@@ -49,6 +56,9 @@ class Overhead:
     seed: int
     rows: list[Row] = field(default_factory=list)
     crossovers: list[Crossover] = field(default_factory=list)
+    """Against the baseline, by backend."""
+    mainline: list[Crossover] = field(default_factory=list)
+    """Against the newest release that changed swap's metadata, by backend; empty if that is the baseline."""
     added: list[Added] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     builds: list[tuple[str, Backend, float]] = field(default_factory=list)
@@ -56,15 +66,21 @@ class Overhead:
     seconds: float = 0.0
     peak_bytes: int = 0
     """Most memory that this process ever had."""
+    baseline: str = "legacy"
+    """One of `BASELINES`."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return all as it is written to JSON."""
         return {
             "rows": [row.as_dict() for row in self.rows],
-            "crossover": {
-                each.backend: None if each.percent is None else round(each.percent, 2) for each in self.crossovers
-            },
+            "crossover": _by_backend(self.crossovers),
             "crossovers": [each.as_dict() for each in self.crossovers],
+            "baseline": self.baseline,
+            "mainline": {
+                "design": NEWEST,
+                "crossover": _by_backend(self.mainline),
+                "crossovers": [each.as_dict() for each in self.mainline],
+            },
             "worst_added": {each.backend: each.as_dict() for each in self.added},
             "claims": [claim.as_dict() for claim in self.claims],
             "slots": self.slots,
@@ -88,11 +104,15 @@ class Overhead:
         parts = [
             f"{table_text(self.rows)}\nlayout {self.layout}: {laid_out[self.layout]}",
             structures_text(self.rows),
-            crossover_text(self.crossovers),
+            crossover_text([*self.crossovers, *self.mainline]),
             claims_text(self.added, self.claims),
             f"built in {self.seconds:.1f} s ({built or 'nothing'}); peak memory {format_size(self.peak_bytes)}",
         ]
         return "\n\n".join(part for part in parts if part)
+
+
+def _by_backend(crossovers: Iterable[Crossover]) -> dict[str, float | None]:
+    return {each.backend: None if each.percent is None else round(each.percent, 2) for each in crossovers}
 
 
 def peak_bytes() -> int:
@@ -109,28 +129,32 @@ def _progress(what: str) -> None:
 
 def overhead(
     size: int | str = "32G",
-    designs: Sequence[str] = tuple(BUILT),
+    designs: Sequence[str] | None = None,
     backends: Sequence[str] = BACKENDS,
     usages: Sequence[float] = (0, 25, 50, 75, 100),
     mode: str = AS_POSTED,
     layout: str = "dense",
     seed: int = 0,
     with_crossover: bool | None = None,
+    baseline: str = "legacy",
 ) -> Overhead:
     """Build `designs` for a swapfile of `size`, measure them at each usage, and check the claims.
 
-    `designs`: "legacy" and "virtual" are built, proposals by name computed. `with_crossover`: None finds crossovers
-    where both designs are compared, dense. InvalidArgument names what can't be meant; NoMemory for a size too large.
+    `designs`: "legacy" and "virtual" are built, others by name computed; None for the baseline and "virtual".
+    `baseline`: one of `BASELINES`, or a release such as "7.2". `with_crossover`: None finds crossovers where virtual
+    swap and the baseline are compared, dense. InvalidArgument names what can't be meant; NoMemory for a size too large.
     """
     slots, seed = pages_of(size), seed_number(seed)
+    baseline = choice(design_name(baseline), "baseline", BASELINES)
+    designs = (baseline, "virtual") if designs is None else designs
     choice(mode, "mode", MODES)
     designs, backends = _row_of(designs, "designs"), _row_of(backends, "backends")
     usages = [real_number(usage, "usage", 0, 100) for usage in _row_of(usages, "usages")]
     usages = [int(usage) if usage.is_integer() else usage for usage in usages]
     chosen = _checked(slots, designs, backends, usages, layout)
-    found = Overhead(slots, mode, layout, seed)
+    found = Overhead(slots, mode, layout, seed, baseline=baseline)
     started = time.perf_counter()
-    compared = layout == "dense" and set(BUILT) <= {design for design, _ in chosen}
+    compared = layout == "dense" and {baseline, "virtual"} <= {design for design, _ in chosen}
     crossing = compared if with_crossover is None else with_crossover
     # One usage more than asked for: the claim is about 40 %, and the structures pass through it anyway.
     measured = list(dict.fromkeys([*usages, CLAIMED_BELOW] if crossing and layout == "dense" else usages))
@@ -143,9 +167,13 @@ def overhead(
     found.rows = [row for row in all_rows if row.usage in usages]
     asked: list[Backend] = [backend for backend in BACKENDS if any(each == backend for _, each in chosen)]
     if crossing:
-        found.crossovers = [crossover(backend, CROSSOVER_SLOTS, mode, _progress) for backend in asked]
-    found.added = [added for backend in asked if (added := worst_added(found.rows, backend)) is not None]
-    found.claims = check_claims(all_rows, found.crossovers)
+        found.crossovers = [crossover(backend, CROSSOVER_SLOTS, mode, _progress, baseline) for backend in asked]
+    if crossing and baseline != NEWEST:
+        found.mainline = [crossover(backend, CROSSOVER_SLOTS, mode, _progress, NEWEST) for backend in asked]
+    found.added = [
+        added for backend in asked if (added := worst_added(found.rows, backend, baseline=baseline)) is not None
+    ]
+    found.claims = check_claims(all_rows, found.crossovers, baseline)
     _progress("")
     found.seconds = time.perf_counter() - started
     found.peak_bytes = peak_bytes()
@@ -171,6 +199,7 @@ def _checked(
         entries_at(slots, usage)
     choice(layout, "layout", LAYOUTS)
     known = (*BUILT, *DESIGNS)
+    designs = [design_name(name) for name in designs]
     for name in designs:
         choice(name, "design", (*known, ALL))
     for name in backends:
@@ -192,13 +221,14 @@ def _overhead(args: argparse.Namespace) -> int:
         raise InvalidArgument(f"There is no mode {quoted(args.mode)}; choose posted or allocated.")
     found = overhead(
         args.size,
-        args.design or tuple(BUILT),
+        args.design,
         args.backend or BACKENDS,
         [_percent(usage) for usage in args.usage],
         _MODES[args.mode],
         args.layout,
         args.seed,
         args.crossover,
+        args.baseline,
     )
     print(json.dumps(found.as_dict(), indent=1) if args.json else found)
     return 0
@@ -223,7 +253,14 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="extend",
         nargs="+",
         metavar="NAME",
-        help=f"{', '.join(BUILT)} (built), {', '.join(DESIGNS)} (formulas), or all; default: legacy virtual",
+        help=f"{', '.join(BUILT)} (built), {', '.join(DESIGNS)} (formulas), or all; default: the baseline and virtual",
+    )
+    parser.add_argument(
+        "--baseline",
+        default="legacy",
+        metavar="NAME",
+        help=f"what virtual swap is held against: legacy (Linux {BASE}), "
+        f"{', '.join(BASELINES[1:])}, or a release such as {MAINLINE[-1].release}; default: %(default)s",
     )
     parser.add_argument(
         "--usage",
@@ -246,7 +283,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--crossover",
         action=argparse.BooleanOptionalAction,
         help=f"find the crossovers on a pair of {format_size(CROSSOVER_SLOTS * PAGE_SIZE)}; "
-        "default: if legacy and virtual are compared, dense",
+        "default: if virtual and the baseline are compared, dense",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_overhead)

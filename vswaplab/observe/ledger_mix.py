@@ -1,4 +1,4 @@
-"""The ledger as terms: what each structure of both built designs costs for any size, mix of backings and usage.
+"""The ledger as terms: what each structure of both built designs costs, and of mainline, at any size, mix and usage.
 
 `vswaplab.observe.ledger` measures live structures; here the same figures are sums, so that a slider can move them. A
 structure is a `MixTerm`: so many bytes for each unit, and `Mix.units` says how many units there are. Tests hold the
@@ -12,7 +12,7 @@ of each allocated cluster are live. Two rules make the total of a mix exact:
 * usage is the share of *clusters* that are allocated, each with `live_per_cluster` live slots (the last with the
   rest). With all 512 live that is the share of slots in use.
 
-The virtual design has a swapfile when a page is on disk, or when `swapfile` keeps it on; the legacy one always has.
+The virtual design has a swapfile when a page is on disk, or when `swapfile` keeps it on; the others always have.
 Slot 0, which is no entry in either design, is left out of clusters and trees, so a measured ledger may have one cluster
 or node more; so may a mix whose backings share one.
 
@@ -21,6 +21,8 @@ or node more; so may a mix whose backings share one.
 (153.0, 193.0)
 >>> round(100 * mix_crossover(mix) / mix.most_live, 2)
 38.46
+>>> round(100 * mix_crossover(mix, "linux-7.2") / mix.most_live, 2)
+1.53
 """
 
 from __future__ import annotations
@@ -34,14 +36,25 @@ from vswaplab.entry import VSWAP_CLUSTER_SIZE
 from vswaplab.errors import InvalidArgument
 from vswaplab.legacy.zswap_tree import SWAP_ADDRESS_SPACE_SHIFT, XA_CHUNK_SHIFT, XA_CHUNK_SIZE, XARRAY_DTYPE
 from vswaplab.observe.ledger import CLUSTER_INFO_BYTES, WORD_BYTES, XARRAY_NODE_BYTES
-from vswaplab.observe.ledger_designs import PUBLISHED_SLOTS, FormulaDesign
+from vswaplab.observe.ledger_designs import BASELINES, DESIGNS, PUBLISHED_SLOTS, FormulaDesign, design_name
 from vswaplab.observe.ledger_model import AS_ALLOCATED, AS_POSTED, MODES, Ledger, Line, Mode
 from vswaplab.strict import choice, flag, real_number, whole_number
 from vswaplab.units import PAGE_SIZE
 from vswaplab.virtual.cluster import CLUSTER_DTYPE
 from vswaplab.virtual.descriptor import DESCRIPTOR_DTYPE
 
-__all__ = ["MAX_MIX_SLOTS", "MIX_TERMS", "UNITS", "Mix", "MixTerm", "Unit", "mix_crossover", "mix_ledger", "mix_terms"]
+__all__ = [
+    "MAX_MIX_SLOTS",
+    "MIX_BASELINES",
+    "MIX_TERMS",
+    "UNITS",
+    "Mix",
+    "MixTerm",
+    "Unit",
+    "mix_crossover",
+    "mix_ledger",
+    "mix_terms",
+]
 
 Unit = Literal[
     "slot",
@@ -141,7 +154,7 @@ class Mix:
         clusters = {name: -(-nr // self.live_per_cluster) for name, nr in here.items()}
         slots = self.slots + (self.mode == AS_ALLOCATED)
         return {
-            "device": int(design == "legacy" or self.disk > 0 or self.swapfile),
+            "device": int(design != "virtual" or self.disk > 0 or self.swapfile),
             "slot": slots,
             "cluster": -(-slots // SWAPFILE_CLUSTER),
             "tree": -(-slots // _TREE_SLOTS),
@@ -186,7 +199,7 @@ def _map_nodes(clusters: int) -> int:
 
 _DESCRIPTOR = DESCRIPTOR_DTYPE.itemsize
 
-MIX_TERMS: Mapping[tuple[str, Mode], tuple[MixTerm, ...]] = {
+_BUILT_TERMS: Mapping[tuple[str, Mode], tuple[MixTerm, ...]] = {
     ("legacy", AS_POSTED): (
         MixTerm("swap_map", 1, "slot", "S3 S12"),
         MixTerm("swap_cgroup", 2, "slot", "S3 S12"),
@@ -220,7 +233,6 @@ MIX_TERMS: Mapping[tuple[str, Mode], tuple[MixTerm, ...]] = {
         MixTerm("rmap", PAGE_SIZE, "disk cluster", "S12 S18"),
     ),
 }
-"""Terms by design and mode, in the order in which they are stacked: what is static first."""
 
 _UNITS_OF: Mapping[tuple[str, str], Unit] = {
     ("live entry", "zswap"): "zswap entry",
@@ -230,35 +242,52 @@ _UNITS_OF: Mapping[tuple[str, str], Unit] = {
 }
 
 
-def mix_terms(design: FormulaDesign) -> tuple[MixTerm, ...]:
-    """Return a proposal's terms as those of a mix: what only one backend has counts that backend's units alone.
+def mix_terms(design: FormulaDesign, mode: Mode = AS_ALLOCATED) -> tuple[MixTerm, ...]:
+    """Return the terms of a design that is not built as those of a mix.
 
-    Zero pages then cost what all backends have in common.
+    What only one backend has counts that backend's units alone. Zero pages then cost what all backends have in common.
+    As posted, the bytes of a cluster in use are charged to its entries one by one.
     """
     found = []
     for term in design.terms:
         only = term.backends[0] if len(term.backends) == 1 else ""
-        unit = _UNITS_OF.get((term.per, only), term.per)
-        found.append(MixTerm(term.name, term.unit_bytes, unit, design.source, device=only == "disk"))
+        per, each = term.per, term.unit_bytes
+        if mode == AS_POSTED and per == "used cluster":
+            per, each = "live entry", each / SWAPFILE_CLUSTER
+        unit = _UNITS_OF.get((per, only), per)
+        found.append(MixTerm(term.name, each, unit, design.source, device=only == "disk"))
     return tuple(found)
 
 
+MIX_BASELINES: tuple[str, ...] = (BASELINES[0], BASELINES[-1])
+"""What virtual swap is held against here: Linux 6.19, and the newest release that changed swap's metadata."""
+
+MIX_TERMS: Mapping[tuple[str, Mode], tuple[MixTerm, ...]] = {
+    **_BUILT_TERMS,
+    **{(MIX_BASELINES[1], mode): mix_terms(DESIGNS[MIX_BASELINES[1]], mode) for mode in MODES},
+}
+"""Terms by design and mode, in the order in which they are stacked: what is static first."""
+
+
 def mix_ledger(design: str, mix: Mix, usage: float) -> Ledger:
-    """Return what a built design's metadata costs at `usage` percent; InvalidArgument for an unknown design."""
+    """Return what a design's metadata costs at `usage` percent; InvalidArgument for one without terms."""
+    design = design_name(design)
     choice(design, "design", tuple(name for name, mode in MIX_TERMS if mode == AS_POSTED))
     return _ledger(design, mix, mix.live_at(usage))
 
 
-def mix_crossover(mix: Mix) -> int | None:
-    """Return the smallest number of entries at which the virtual design costs more; None if it never does.
+def mix_crossover(mix: Mix, baseline: str = MIX_BASELINES[0]) -> int | None:
+    """Return the smallest number of entries at which the virtual design costs more than `baseline`; None if never.
 
     By bisection, as `vswaplab.observe.ledger_claims.crossover` finds it on live structures. As allocated, costs rise in
     steps, so it is exact to a cluster.
     """
 
+    baseline = choice(design_name(baseline), "baseline", MIX_BASELINES)
+
     def more(live: int) -> bool:
-        virtual, legacy = (_ledger(design, mix, live).total_bytes for design in ("virtual", "legacy"))
-        return virtual > legacy
+        virtual, old = (_ledger(design, mix, live).total_bytes for design in ("virtual", baseline))
+        return virtual > old
 
     below, above = 0, mix.most_live
     if more(0):

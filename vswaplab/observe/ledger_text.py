@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from vswaplab.observe.ledger_build import Row
-from vswaplab.observe.ledger_claims import Added, Claim, Crossover
+from vswaplab.observe.ledger_claims import Added, Claim, Crossover, baseline_title
 from vswaplab.observe.ledger_designs import DESIGNS
 from vswaplab.observe.ledger_model import MIB
 from vswaplab.units import PAGE_SIZE, format_size
@@ -89,7 +89,8 @@ def structures_text(rows: Sequence[Row]) -> str:
         )
         title = f"{first.design}, {first.backend} ({first.ledger.kind}, {first.ledger.mode}) [{sources}]"
         if first.design in DESIGNS:
-            title += f"\n{DESIGNS[first.design].title}. {DESIGNS[first.design].counts}"
+            known = DESIGNS[first.design]
+            title += f"\n{known.title}: {known.standing}. {known.counts}"
         apart = [row.ledger.apart.get("zswap_entry") for row in group]
         if any(line is not None and line.bytes for line in apart):
             cells.append(["zswap_entry, apart", "with use", "", *(f"{line.mib:.2f}" if line else "" for line in apart)])
@@ -102,16 +103,20 @@ def _per_slot(row: Row) -> str:
 
 
 def crossover_text(found: Iterable[Crossover]) -> str:
-    """Return where the virtual design begins to cost more, a line for each backend."""
+    """Return where the virtual design begins to cost more than a baseline, a line for each search."""
     lines = []
     for each in found:
-        if each.percent is None:
-            lines.append(f"crossover, {each.backend}: none; the virtual design costs less at any usage, {each.mode}")
+        against = "" if each.baseline == "legacy" else f", against {baseline_title(each.baseline)}"
+        if each.percent is None or each.live == 0:
+            more = "less" if each.percent is None else "more"
+            lines.append(
+                f"crossover, {each.backend}{against}: none; the virtual design costs {more} at any usage, {each.mode}"
+            )
             continue
         lines.append(
-            f"crossover, {each.backend}: {each.percent:.2f} %: from {each.live:,} of {each.slots:,} entries on the "
-            f"virtual design costs more, {_bytes(each.virtual_bytes)} against {_bytes(each.legacy_bytes)} bytes "
-            f"({each.mode}, {each.steps} halvings)"
+            f"crossover, {each.backend}{against}: {each.percent:.2f} %: from {each.live:,} of {each.slots:,} entries "
+            f"on the virtual design costs more, {_bytes(each.virtual_bytes)} against {_bytes(each.baseline_bytes)} "
+            f"bytes ({each.mode}, {each.steps} halvings)"
         )
     return "\n".join(lines)
 

@@ -4,6 +4,7 @@
 >>> ByteLedger("24 instead of 8", slots=1 << 18).crossover  # doctest: +SKIP
 
 Two panels on one scale stack the structures of both designs over usage; a third has the two totals and where they meet.
+Virtual swap is held against Linux 6.19, the base of the series, or against 7.2, which has done away with its arrays.
 Sliders set the size of the device, the shares of zero pages, zswap and disk, and how many slots of each allocated
 cluster are live. When one share moves the other two keep their ratio, so that they add up to 100 %. The page evaluates
 the terms of `vswaplab.observe.ledger_mix`, which are sent once; the published table stands beside what they give.
@@ -16,6 +17,9 @@ the terms of `vswaplab.observe.ledger_mix`, which are sent once; the published t
 >>> view.settings = {**view.settings, "zswap": 40, "disk": 60}
 >>> view.ledger("virtual").mib
 233.4
+>>> view = ByteLedger("mainline, zswap", usage=100)
+>>> view.ledger("linux-7.2").mib, round(view.crossover, 2)
+(144.75, 1.53)
 """
 
 from __future__ import annotations
@@ -31,14 +35,15 @@ from vswaplab.entry import Backing
 from vswaplab.errors import InvalidArgument
 from vswaplab.figures.ledger_chart import STRUCTURE_LOOKS
 from vswaplab.figures.palette import SHAPES, THEMES
+from vswaplab.observe.ledger_claims import baseline_title
 from vswaplab.observe.ledger_designs import PUBLISHED, PUBLISHED_SLOTS
-from vswaplab.observe.ledger_mix import MIX_TERMS, Mix, MixTerm, mix_crossover, mix_ledger
+from vswaplab.observe.ledger_mix import MIX_BASELINES, MIX_TERMS, Mix, MixTerm, mix_crossover, mix_ledger
 from vswaplab.observe.ledger_model import AS_ALLOCATED, AS_POSTED, Ledger
 from vswaplab.strict import choice, quoted, real_number
 from vswaplab.widgets.step_log import palette
 from vswaplab.widgets.view import View
 
-__all__ = ["COUNTS", "PRESETS", "SIZES", "ByteLedger"]
+__all__ = ["BASELINES", "COUNTS", "PRESETS", "SIZES", "ByteLedger"]
 
 SIZES = tuple(1 << shift for shift in range(14, 29))
 """Slots of the device at each stop of the slider: 64 MiB to 1 TiB."""
@@ -50,8 +55,8 @@ COUNTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "everything": {
             "title": "all structures",
             "of": None,
-            "side": "Counted: both designs whole. The descriptor replaces five structures, so all five are set against "
-            "it, the three that are there from swapon on as well [S27].",
+            "side": "Counted: both designs whole. The descriptor replaces five structures of 6.19, so all are set "
+            "against it, the three that are there from swapon on as well [S27].",
             "without": {
                 AS_POSTED: "Left out, as the posting leaves it out: swap_cluster_info, headers of clusters, whole "
                 "nodes of trees. Counted as allocated they are in.",
@@ -74,9 +79,24 @@ COUNTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 """What each camp adds up: which structures, and in words."""
 
 _START: Mapping[str, Any] = MappingProxyType(
-    {**asdict(Mix(zswap=100)), "usage": 50, "count": "everything", "unit": "MiB"}
+    {**asdict(Mix(zswap=100)), "usage": 50, "count": "everything", "unit": "MiB", "baseline": MIX_BASELINES[0]}
 )
 _ALL_DISK = {"zswap": 0, "disk": 100}
+_NEWEST = baseline_title(MIX_BASELINES[1])
+
+BASELINES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        MIX_BASELINES[0]: {"title": baseline_title(MIX_BASELINES[0]), "name": "legacy", "note": ""},
+        MIX_BASELINES[1]: {
+            "title": f"{_NEWEST}, in mainline",
+            "name": _NEWEST,
+            "note": f"Against {_NEWEST}: three of the five structures that 6.19 has are gone from mainline, and with "
+            "them all but 48 bytes a cluster of what was there from swapon on [S39]. A page in zswap still holds a "
+            "slot of the device.",
+        },
+    }
+)
+"""What virtual swap can be held against: a title, the name in the picture, and what it means for the sums."""
 
 PRESETS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
     {
@@ -97,6 +117,8 @@ PRESETS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
             {"mode": AS_ALLOCATED, "live_per_cluster": 1, "usage": 100},
         ),
         "mixed": ("A bit of each backing", {"zero": 10, "zswap": 60, "disk": 30}),
+        "mainline, zswap": (f"Against {_NEWEST}: all in zswap", {"baseline": MIX_BASELINES[1]}),
+        "mainline, disk": (f"Against {_NEWEST}: all on the disk", {"baseline": MIX_BASELINES[1], **_ALL_DISK}),
     }
 )
 """Settings by name: a title, and what differs from the posting's zswap column."""
@@ -104,9 +126,9 @@ PRESETS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
 _CODE = """from vswaplab.observe.ledger_mix import Mix, mix_crossover, mix_ledger
 mix = Mix(slots={slots}, zero={zero}, zswap={zswap}, disk={disk}, live_per_cluster={live_per_cluster},
           mode="{mode}", swapfile={swapfile})
-for design in ("legacy", "virtual"):
+for design in ("{baseline}", "virtual"):
     print(mix_ledger(design, mix, {usage}))
-live = mix_crossover(mix)
+live = mix_crossover(mix, "{baseline}")
 print(live and f"the same at {100 * live / mix.most_live:.2f} %")
 """
 
@@ -135,6 +157,7 @@ class ByteLedger(View):
         real_number(given["usage"], "usage", 0, 100)
         choice(given["count"], "count", tuple(COUNTS))
         choice(given["unit"], "unit", _UNITS)
+        choice(given["baseline"], "baseline", MIX_BASELINES)
         return given
 
     @property
@@ -148,8 +171,8 @@ class ByteLedger(View):
 
     @property
     def crossover(self) -> float | None:
-        """Usage in percent from which on the virtual design costs more in all; None if it never does."""
-        live = mix_crossover(self.mix)
+        """Usage in percent from which on the virtual design costs more than the baseline; None if it never does."""
+        live = mix_crossover(self.mix, self.settings["baseline"])
         return None if live is None else 100 * live / self.mix.most_live
 
     def shows(self) -> list[str]:
@@ -181,6 +204,7 @@ def _header() -> dict[str, Any]:
         "live": list(_LIVE),
         "modes": {AS_POSTED: "as posted: by entry", AS_ALLOCATED: "as allocated: by cluster"},
         "units": {"MiB": "MiB in all", "slot": "bytes a slot of the device", "entry": "bytes an entry in use"},
+        "baselines": {name: dict(each) for name, each in BASELINES.items()},
         "counts": {name: dict(count) for name, count in COUNTS.items()},
         "presets": [[name, title, {**_START, **changes}] for name, (title, changes) in PRESETS.items()],
         "themes": {name: palette(theme) for name, theme in THEMES.items()},

@@ -3,7 +3,7 @@
 import { Fold, h, pictureBox } from "./dom.js";
 import { LedgerPicture, layout } from "./ledgerpicture.js";
 import { SHARES, crossover, linesOf, liveAt, mostLive, moveShare, shownIn, totalOf } from "./ledgersum.js";
-import { DESIGNS, LABELS, costTable, exact, lineTable, mib, netTable, percent, postingTable, sizeText } from "./ledgertables.js";
+import { LABELS, costTable, exact, lineTable, mib, netTable, percent, postingTable, sizeText } from "./ledgertables.js";
 import { Surface } from "./surface.js";
 import { count } from "./words.js";
 
@@ -59,9 +59,10 @@ export class ByteLedger {
     });
     this.fields = { mode: select("How bytes are counted", Object.entries(header.modes), (mode) => this.set({ mode })),
       count: select("Which structures are added up", Object.entries(header.counts).map(([name, { title }]) => [name, title]), (value) => this.set({ count: value })),
+      baseline: select("What virtual swap is held against", Object.entries(header.baselines).map(([name, { title }]) => [name, title]), (baseline) => this.set({ baseline })),
       unit: select("Unit", Object.entries(header.units), (unit) => this.set({ unit })) };
     const field = (title, element) => h("label", {}, h("span", { textContent: title }), element);
-    return h("div", { className: "vswaplab-ledger-choices" }, field("Preset", this.preset), field("Counted", this.fields.mode),
+    return h("div", { className: "vswaplab-ledger-choices" }, field("Preset", this.preset), field("Against", this.fields.baseline), field("Counted", this.fields.mode),
       field("Added up", this.fields.count), field("Unit", this.fields.unit));
   }
 
@@ -124,6 +125,15 @@ export class ByteLedger {
 
   // -- sums -----------------------------------------------------------------------------------------------------
 
+  /** What is compared: the baseline, then virtual swap. */
+  get designs() {
+    return [this.settings.baseline, "virtual"];
+  }
+
+  nameOf(design) {
+    return this.header.baselines[design]?.name ?? design;
+  }
+
   get counted() {
     return this.header.counts[this.settings.count].of;
   }
@@ -135,7 +145,7 @@ export class ByteLedger {
   /** The terms that the chosen sum adds up. */
   get countedTerms() {
     const own = (terms) => terms.filter(({ name }) => this.isCounted(name));
-    return Object.fromEntries(DESIGNS.map((design) => [design,
+    return Object.fromEntries(this.designs.map((design) => [design,
       Object.fromEntries(Object.entries(this.header.terms[design]).map(([mode, terms]) => [mode, own(terms)]))]));
   }
 
@@ -149,7 +159,7 @@ export class ByteLedger {
 
   work() {
     const { settings: s, header } = this, live = USAGES.map((usage) => liveAt(s, usage)), series = {};
-    for (const design of DESIGNS) {
+    for (const design of this.designs) {
       const all = live.map((nr) => linesOf(header.terms, s, nr, design));
       const bands = header.terms[design][s.mode].map(({ name }, at) => ({ name, look: header.looks[name][0], pattern: header.looks[name][1],
         counted: this.isCounted(name), values: all.map((lines, i) => shownIn(s.unit, s, live[i], lines[at].total)) }));
@@ -158,7 +168,7 @@ export class ByteLedger {
       series[design] = { design, bands, totals: add(({ name }) => this.isCounted(name)), full: add(() => true) };
     }
     // An entry alone carries all that is static: what the first few cost leaves the frame.
-    const ends = DESIGNS.map((design) => series[design].full), last = USAGES.length - 1;
+    const ends = this.designs.map((design) => series[design].full), last = USAGES.length - 1;
     const top = s.unit === "entry" ? 2.2 * Math.max(...ends.map((each) => each[last])) : 1.06 * Math.max(...ends.flat());
     this.found = { series, top: top || 1, crossing: this.crossing() };
   }
@@ -167,7 +177,7 @@ export class ByteLedger {
     const { settings: s } = this, live = crossover(this.countedTerms, s);
     if (live === null) return { live, shown: false, label: "virtual costs less at any usage" };
     if (live <= 1) return { live, shown: false, label: "virtual costs more from the first entry on" };
-    const at = 100 * live / mostLive(s), lines = linesOf(this.countedTerms, s, live, "legacy");
+    const at = 100 * live / mostLive(s), lines = linesOf(this.countedTerms, s, live, s.baseline);
     return { live, shown: true, percent: at, value: shownIn(s.unit, s, live, totalOf(lines)), label: `equal at ${at.toFixed(2)} %, ${count(live, "entry", "entries")}` };
   }
 
@@ -178,7 +188,7 @@ export class ByteLedger {
   // -- showing --------------------------------------------------------------------------------------------------
 
   show() {
-    const { settings: s } = this, camp = this.header.counts[s.count];
+    const { settings: s } = this, camp = this.header.counts[s.count], { note } = this.header.baselines[s.baseline];
     this.work();
     for (const [name, { input, output, get, text }] of Object.entries(this.ranges)) {
       input.value = get(s);
@@ -193,7 +203,7 @@ export class ByteLedger {
     this.boxes.replaceChildren(
       h("section", { tabIndex: 0, "aria-label": "The posting's table" }, h("h4", { textContent: "The posting's table [S3]" }), postingTable(this), netTable(this)),
       h("section", { tabIndex: 0, "aria-label": "The sum" }, h("h4", { textContent: `The sum: ${camp.title}` }), h("p", { textContent: camp.side }),
-        h("p", { textContent: camp.without[s.mode] }), lineTable(this)));
+        h("p", { textContent: camp.without[s.mode] }), ...(note ? [h("p", { textContent: note })] : []), lineTable(this)));
     this.surface.redraw();
     this.twin.update();
     this.code.update();
@@ -208,13 +218,13 @@ export class ByteLedger {
 
   said() {
     const { settings: s, found } = this, live = liveAt(s, s.usage), of = s.live_per_cluster === 512 ? "" : " of the clusters";
-    const cost = DESIGNS.map((design) => this.sum(design)), gap = cost[1] - cost[0];
+    const cost = this.designs.map((design) => this.sum(design)), gap = cost[1] - cost[0];
     const each = (bytes) => (live ? ` (${exact(bytes / live)} bytes an entry)` : "");
     const share = percent(100 * Math.abs(gap) / (s.slots * PAGE));
     const more = gap === 0 ? "They cost the same." : `Virtual costs ${mib(Math.abs(gap))} MiB ${gap > 0 ? "more" : "less"}, ${share} of the device.`;
     const label = found.crossing.label, part = this.counted ? ` Added up: ${this.counted.join(" and ")} alone.` : "";
     return [h("b", { textContent: `At ${percent(s.usage)}${of}, ${count(live, "entry", "entries")}: ` }),
-      `legacy ${mib(cost[0])} MiB${each(cost[0])}, virtual ${mib(cost[1])} MiB${each(cost[1])}. ${more} `,
+      `${this.nameOf(s.baseline)} ${mib(cost[0])} MiB${each(cost[0])}, virtual ${mib(cost[1])} MiB${each(cost[1])}. ${more} `,
       `${label.slice(0, 1) === "e" ? "Totals are " : "In all, "}${label}.${part}`];
   }
 
@@ -225,9 +235,9 @@ export class ByteLedger {
 
   alt() {
     const { settings: s, found } = this, ends = (design) => [0, 100].map((usage) => mib(this.sum(design, usage)));
-    const kinds = DESIGNS.map((design) => {
+    const kinds = this.designs.map((design) => {
       const names = found.series[design].bands.filter(({ values }) => values.some(Boolean)).map(({ name }) => name);
-      return `${design} from ${ends(design).join(" to ")} MiB: ${names.join(", ")}`;
+      return `${this.nameOf(design)} from ${ends(design).join(" to ")} MiB: ${names.join(", ")}`;
     });
     return `Metadata over usage as stacked bands, ${this.header.units[s.unit]}, for a device of ${sizeText(s.slots)}, ${this.mixText()}, ${s.mode}. ` +
       `${kinds.join(". ")}. Totals: ${found.crossing.label}. Cursor at ${percent(s.usage)}.`;
@@ -239,8 +249,8 @@ export class ByteLedger {
     this.surface.canvas.setAttribute("aria-label", this.alt());
     new LedgerPicture(context, theme, this.header, { ...found, layout: layout(this.narrow), usages: USAGES, usage: s.usage, unit: s.unit,
       words: (value) => this.words(value),
-      titles: { legacy: "legacy", virtual: "virtual", totals: "Totals" },
-      notes: { legacy: this.header.units[s.unit], virtual: note } }).paint();
+      designs: this.designs, names: Object.fromEntries(this.designs.map((design) => [design, this.nameOf(design)])),
+      notes: { [s.baseline]: this.header.units[s.unit], virtual: note } }).paint();
   }
 
   calls() {

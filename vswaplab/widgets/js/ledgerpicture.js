@@ -8,7 +8,9 @@ import { colourOf } from "./theme.js";
 
 const AXIS = 46, GUTTER = 184, GAP = 15, HEAD = 30, FOOT = 34, TOTALS = 118;
 const WIDE = { width: 968, high: 250, columns: 2 }, NARROW = { width: 500, high: 200, columns: 1 };
-const DESIGNS = { legacy: { look: 0, dash: [7, 4], shape: "square" }, virtual: { look: 2, dash: [], shape: "circle" } };
+// How the totals of the baseline and of virtual swap are drawn, whatever the baseline is.
+const LOOKS = { baseline: { look: 0, dash: [7, 4], shape: "square" }, virtual: { look: 2, dash: [], shape: "circle" } };
+const lookOf = (design) => LOOKS[design] ?? LOOKS.baseline;
 
 /** Where the panels are, for a page that is wide or narrow. */
 export function layout(narrow) {
@@ -30,10 +32,10 @@ export class LedgerPicture {
     Object.assign(this, { context, theme, header, shown });
   }
 
-  /** `shown`: {layout, usages, series: {legacy, virtual}: {bands, counted}, top, crossing, usage, unit, words(value)}. */
+  /** `shown`: {layout, usages, designs: [baseline, virtual], names, series by design: {bands, counted}, top, crossing, usage, unit, words(value)}. */
   paint() {
-    const { layout: at, series } = this.shown;
-    ["legacy", "virtual"].forEach((design, i) => this.panel(at.panels[i], design, series[design], series[design === "legacy" ? "virtual" : "legacy"]));
+    const { layout: at, series, designs } = this.shown;
+    designs.forEach((design, i) => this.panel(at.panels[i], design, series[design], series[designs[1 - i]]));
     this.totals(at.totals);
   }
 
@@ -60,11 +62,11 @@ export class LedgerPicture {
       this.line(usages, other.totals, x, y, other.design, true);
     });
     const last = usages.length - 1;
-    ends.push({ at: y(own.totals[last]), text: `${design} ${shown.words(own.totals[last])}`, bold: true });
-    ends.push({ at: y(other.totals[last]), text: `${other.design} ${shown.words(other.totals[last])}`, dash: true });
+    ends.push({ at: y(own.totals[last]), text: `${shown.names[design]} ${shown.words(own.totals[last])}`, bold: true });
+    ends.push({ at: y(other.totals[last]), text: `${shown.names[other.design]} ${shown.words(other.totals[last])}`, dash: true });
     this.gutter(box, ends);
     this.cursor(box, x, y);
-    this.heading(box, shown.titles[design], shown.notes[design]);
+    this.heading(box, shown.names[design], shown.notes[design]);
   }
 
   /** A band: the look's colour, and lines of a slope of their own; what a sum leaves out is an outline alone. */
@@ -120,13 +122,13 @@ export class LedgerPicture {
     const y = (value) => box.y + box.high * (1 - Math.min(value, top * 1.5) / top);
     this.grid(box, top, shown.unit, y);
     this.inside(box, () => {
-      for (const design of ["legacy", "virtual"]) this.line(usages, series[design].totals, x, y, design, false);
+      for (const design of shown.designs) this.line(usages, series[design].totals, x, y, design, false);
     });
-    for (const design of ["legacy", "virtual"]) this.marks(box, series[design].totals, x, y, design);
-    this.gutter(box, ["legacy", "virtual"].map((design) => ({ at: y(series[design].totals[last]), bold: true, mark: design,
-      text: `${design} ${shown.words(series[design].totals[last])}` })));
+    for (const design of shown.designs) this.marks(box, series[design].totals, x, y, design);
+    this.gutter(box, shown.designs.map((design) => ({ at: y(series[design].totals[last]), bold: true, mark: design,
+      text: `${shown.names[design]} ${shown.words(series[design].totals[last])}` })));
     this.cursor(box, x, y);
-    this.heading(box, shown.titles.totals, "");
+    this.heading(box, "Totals", "");
     context.font = `bold 12px ${FONT}`;
     context.fillStyle = theme.text;
     context.textBaseline = "alphabetic";
@@ -156,7 +158,7 @@ export class LedgerPicture {
 
   /** A total: with a rim of the ground's colour, to be seen on bands of any colour. */
   line(usages, values, x, y, design, over) {
-    const { context, theme } = this, { look, dash } = DESIGNS[design], path = newPath();
+    const { context, theme } = this, { look, dash } = lookOf(design), path = newPath();
     usages.forEach((usage, i) => {
       if (!Number.isFinite(values[i])) return;
       path.lineTo(x(usage), y(values[i]));
@@ -178,7 +180,7 @@ export class LedgerPicture {
 
   /** Marks on a total, at quarters: shape as well as colour. */
   marks(box, values, x, y, design) {
-    const { look, shape } = DESIGNS[design], path = newPath();
+    const { look, shape } = lookOf(design), path = newPath();
     this.shown.usages.forEach((usage, i) => {
       if (usage % 25 || !Number.isFinite(values[i]) || y(values[i]) < box.y - 4) return;
       addMark(path, shape, x(usage), y(values[i]), 7);
@@ -226,7 +228,7 @@ export class LedgerPicture {
       context.setLineDash([]);
       let left = edge + 16;
       if (mark) {
-        const path = newPath(), { look, shape } = DESIGNS[mark];
+        const path = newPath(), { look, shape } = lookOf(mark);
         addMark(path, shape, left + 4, places[i], 8);
         paintMarks(context, path, shape, colourOf(theme, look));
         left += 13;

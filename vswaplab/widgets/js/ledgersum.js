@@ -46,7 +46,7 @@ export function backingsOf(s, live) {
 export function unitsOf(s, live, design) {
   const here = backingsOf(s, live), k = s.live_per_cluster, slots = s.slots + (s.mode === "as allocated" ? 1 : 0);
   const used = SHARES.reduce((sum, name) => sum + ceil(here[name], k), 0);
-  return { device: design === "legacy" || s.disk > 0 || s.swapfile, slot: slots, cluster: ceil(slots, CLUSTER), tree: ceil(slots, TREE_SLOTS),
+  return { device: design !== "virtual" || s.disk > 0 || s.swapfile, slot: slots, cluster: ceil(slots, CLUSTER), tree: ceil(slots, TREE_SLOTS),
     "live entry": live, "zswap entry": here.zswap, "disk entry": here.disk, "used cluster": used,
     "zswap cluster": ceil(here.zswap, k), "disk cluster": ceil(here.disk, k),
     "tree node": treeNodes(here.zswap, k), "map node": mapNodes(used) };
@@ -66,9 +66,9 @@ export const linesOf = (terms, s, live, design) => {
 
 export const totalOf = (lines) => lines.reduce((sum, line) => sum + line.total, 0);
 
-/** The smallest number of entries at which virtual costs more than legacy, or null: by bisection, as in Python. */
-export function crossover(terms, s) {
-  const more = (live) => totalOf(linesOf(terms, s, live, "virtual")) > totalOf(linesOf(terms, s, live, "legacy"));
+/** The smallest number of entries at which virtual costs more than a baseline, or null: by bisection, as in Python. */
+export function crossover(terms, s, baseline = s.baseline) {
+  const more = (live) => totalOf(linesOf(terms, s, live, "virtual")) > totalOf(linesOf(terms, s, live, baseline));
   let below = 0, above = mostLive(s);
   if (more(0)) return 0;
   if (!more(above)) return null;

@@ -4,7 +4,6 @@ import { table } from "./dom.js";
 import { MIB, SHARES, liveAt, shownIn, totalOf } from "./ledgersum.js";
 import { count } from "./words.js";
 
-export const DESIGNS = ["legacy", "virtual"];
 export const LABELS = { zero: "zero pages", zswap: "in zswap", disk: "on the disk" };
 const PAGE = 4096, POSTED = [0, 25, 50, 75, 100];
 
@@ -41,24 +40,25 @@ export function postingTable(view) {
 export function netTable(view) {
   const { settings: s } = view, at = [...new Set([0, 50, 100, s.usage])].sort((one, other) => one - other);
   const rows = at.map((usage) => {
-    const [old, own] = DESIGNS.map((design) => view.sum(design, usage)), live = liveAt(s, usage), gap = own - old;
+    const [old, own] = view.designs.map((design) => view.sum(design, usage)), live = liveAt(s, usage), gap = own - old;
     const each = (nr) => (nr ? `${signed(exact(gap / nr), gap)} B` : "");
     return [percent(usage), mib(own), mib(old), signed(mib(gap), gap), each(live), each(s.slots)];
   });
-  return table(`Virtual less legacy: ${view.header.counts[s.count].title}, MiB`,
-    ["usage", "virtual", "legacy", "difference", "an entry", "a slot"], rows);
+  const old = view.nameOf(s.baseline);
+  return table(`Virtual less ${old}: ${view.header.counts[s.count].title}, MiB`,
+    ["usage", "virtual", old, "difference", "an entry", "a slot"], rows);
 }
 
 /** The chosen sum at the cursor, line by line, with what it leaves out. */
 export function lineTable(view) {
   const rows = [];
-  for (const design of DESIGNS) {
+  for (const design of view.designs) {
     for (const line of view.lines(design)) {
       if (!line.nr) continue;
-      rows.push([design, line.name, `${exact(line.bytes)} B \u00d7 ${count(line.nr, line.unit, plural(line.unit))}`, mib(line.total),
+      rows.push([view.nameOf(design), line.name, `${exact(line.bytes)} B \u00d7 ${count(line.nr, line.unit, plural(line.unit))}`, mib(line.total),
         view.isCounted(line.name) ? "\u2713" : "left out"]);
     }
-    rows.push([design, "together", "", mib(view.sum(design)), ""]);
+    rows.push([view.nameOf(design), "together", "", mib(view.sum(design)), ""]);
   }
   return table(`Line by line at ${percent(view.settings.usage)}`, ["design", "structure", "bytes \u00d7 how many", "MiB", "counted"], rows);
 }
@@ -70,10 +70,10 @@ export function costTable(view) {
     const value = shownIn(s.unit, s, liveAt(s, usage), bytes);
     return value === null ? "" : s.unit === "MiB" ? mib(bytes) : exact(value);
   };
-  const rows = DESIGNS.flatMap((design) => {
+  const rows = view.designs.flatMap((design) => {
     const all = at.map((usage) => view.lines(design, usage));
-    const named = header.terms[design][s.mode].map(({ name }, i) => [design, name, ...at.map((usage, j) => told(usage, all[j][i].total))]);
-    return [...named, [design, "all", ...at.map((usage, j) => told(usage, totalOf(all[j])))]];
+    const named = header.terms[design][s.mode].map(({ name }, i) => [view.nameOf(design), name, ...at.map((usage, j) => told(usage, all[j][i].total))]);
+    return [...named, [view.nameOf(design), "all", ...at.map((usage, j) => told(usage, totalOf(all[j])))]];
   });
   const mix = SHARES.filter((name) => s[name]).map((name) => `${s[name]} % ${LABELS[name]}`).join(", ");
   return table(`Metadata, ${header.units[s.unit]}, ${s.mode}: ${sizeText(s.slots)}, ${mix}`, ["design", "structure", ...at.map((usage) => `${usage} %`)], rows);
