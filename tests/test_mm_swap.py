@@ -46,10 +46,11 @@ def test_a_read_fault_keeps_the_slot_so_that_a_clean_page_goes_out_without_io() 
         assert contents(p, region) == pages
 
 
-def test_a_kept_page_that_is_written_goes_to_the_same_slot_again() -> None:
+def test_a_kept_page_that_is_written_after_it_was_read_goes_to_the_same_slot_again() -> None:
     with machine() as m:
         p, region, _ = out(m, pages=4)
         slots = [m.swap.lookup(p.pte(region.page(i).start).entry).slot for i in range(4)]
+        p.touch(region)
         again = fill(p, region, first=50)
         m.check()
         assert m.reclaim() == 4

@@ -316,8 +316,8 @@ class SwapSpace(Protocol):
         """Whether entries can be read as one large folio."""
         ...
 
-    def may_free_after_swapin(self, folio: FolioLike) -> bool:
-        """Whether swap is freed as soon as a folio is in."""
+    def may_free_after_swapin(self, folio: FolioLike, owner_writes: bool = False) -> bool:
+        """Whether swap is freed as soon as a folio is in, `owner_writes` if its only owner is about to write to it."""
         ...
 
     def readahead_entries(self, entry: int, window: int) -> list[int]:

@@ -15,6 +15,7 @@ from vswaplab.errors import Busy, InvalidArgument
 from vswaplab.events import Event
 
 if TYPE_CHECKING:
+    from vswaplab.backends.swapfile import SwapDevices
     from vswaplab.events import Recorder
     from vswaplab.protocols import FolioLike, MemcgLike
 
@@ -25,6 +26,7 @@ class SwapCacheFolios:
     """Folios in the swap cache by pointer, the counts beside them, and the ways out of the swap cache."""
 
     record: Recorder | None
+    devices: SwapDevices
 
     def __init__(self) -> None:
         self.folios: dict[int, FolioLike] = {}
@@ -146,6 +148,13 @@ class SwapCacheFolios:
             entry += part.nr_pages
 
     # -- freeing swap early --------------------------------------------------------------------------------------
+
+    def _swap_full(self, folio: FolioLike) -> bool:
+        """Whether more than half of all slots is used, or half of what the folio's cgroup or one above it may have.
+
+        C name: ``mem_cgroup_swap_full`` [S13].
+        """
+        return self.devices.vm_swap_full() or (folio.memcg is not None and folio.memcg.swap_full())
 
     def folio_free_swap(self, folio: FolioLike) -> bool:
         """Free a cached folio's entries if no page table refers to any; the folio is dirty then. True if it did."""

@@ -150,18 +150,14 @@ class LegacySwapCache(LegacyCore):
             return False
         return len({info.is_zero(offset) for info, offset in slots}) == 1
 
-    def may_free_after_swapin(self, folio: FolioLike) -> bool:
-        """Whether swap is freed as soon as a folio is in: only when swap, or the cgroup's share of it, runs short.
+    def may_free_after_swapin(self, folio: FolioLike, owner_writes: bool = False) -> bool:
+        """Whether swap is freed as soon as a folio is in: when swap, or the cgroup's share of it, is at least half
+        full, and when the only owner of the folio is about to write to it (`owner_writes`) [S13].
 
-        Otherwise the slot is kept, so that a clean folio can be dropped without writing it again.
+        Otherwise the slot is kept, so that a clean folio can be dropped without writing it again. C name:
+        ``should_try_to_free_swap``.
         """
-        if not folio.in_swapcache:
-            return False
-        return self._swap_full(folio)
-
-    def _swap_full(self, folio: FolioLike) -> bool:
-        """Whether swap, or the cgroup's share of it, is more than half used."""
-        return self.devices.vm_swap_full() or (folio.memcg is not None and folio.memcg.swap_full())
+        return folio.in_swapcache and (owner_writes or self._swap_full(folio))
 
     def readahead_entries(self, entry: int, window: int) -> list[int]:
         """Return the entries to read along with one: its neighbours on the device that are in use and not cached."""

@@ -2,7 +2,8 @@
 
 * Reading memory never written maps the shared zero page; writing it allocates a folio of zeros.
 * A swap fault finds the folio in the swap cache (minor) or reads it in (major), maps it and drops the PTE's reference
-  to the entry. Swap is freed at once then, unless a slot on a device could serve again for a clean page.
+  to the entry. Swap is freed at once then, unless a slot on a device could serve again for a clean page: not when the
+  fault is a write of the only owner, nor when swap is half full.
 * A write to a write-protected page copies it, unless nobody else can see it.
 """
 
@@ -46,7 +47,7 @@ class Faults(SwapIn):
                 if not pte:
                     self._do_anonymous_page(process, vma, vpn, write)
                 elif not pte & PTE_PRESENT:
-                    self._do_swap_page(process, vma, vpn, pte_to_entry(pte))
+                    self._do_swap_page(process, vma, vpn, pte_to_entry(pte), write)
                 elif write and not pte & PTE_WRITE:
                     self._do_wp_page(process, vpn, pte)
                 else:
@@ -117,7 +118,7 @@ class Faults(SwapIn):
 
     # -- a page that is out --------------------------------------------------------------------------------------
 
-    def _do_swap_page(self, process: Mapper, vma: Region, vpn: int, entry: int) -> None:
+    def _do_swap_page(self, process: Mapper, vma: Region, vpn: int, entry: int, write: bool) -> None:
         folio = self._cached_folio(entry)
         if folio is None:
             try:
@@ -128,13 +129,15 @@ class Faults(SwapIn):
             process.memcg.count("swap_ra_hit")
         folio.readahead = False
         folio.locked = True
-        self._map_swapped(process, vma, vpn, folio, entry)
+        self._map_swapped(process, vma, vpn, folio, entry, write)
         folio.locked = False
 
-    def _map_swapped(self, process: Mapper, vma: Region, vpn: int, folio: Folio, entry: int) -> None:
-        """Map a locked folio of the swap cache: all its pages at once where the PTEs allow it, else the one asked
-        for.
+    def _map_swapped(self, process: Mapper, vma: Region, vpn: int, folio: Folio, entry: int, write: bool) -> None:
+        """Map a locked folio of the swap cache: all its pages at once where the PTEs allow it, else the one asked for.
+
+        Whoever writes and finds no reference to the folio but the swap cache's is its only owner: swap goes at once.
         """
+        only_owner = folio.refcount == folio.nr_pages
         nr, index = 1, entry - folio.swap
         first = vpn - index
         inside = vma.vpn <= first and first + folio.nr_pages <= vma.end_vpn
@@ -143,7 +146,7 @@ class Faults(SwapIn):
         for i in range(nr):
             self._map_page(process, vpn + i, folio, index + i, _READ)
         self.swap.swap_free_nr(entry, nr)
-        if self.swap.may_free_after_swapin(folio):
+        if self.swap.may_free_after_swapin(folio, owner_writes=write and only_owner):
             self.swap.folio_free_swap(folio)
 
     # -- copy on write -------------------------------------------------------------------------------------------

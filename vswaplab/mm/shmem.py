@@ -220,7 +220,7 @@ class Shmem(Mappings):
 
         It is no page fault, so none is counted.
         """
-        self._do_swap_page(file, file.mm.vmas[0], index, entry)
+        self._do_swap_page(file, file.mm.vmas[0], index, entry, write=False)
         pte = file.mm.page_table.get(index)
         if not pte & PTE_PRESENT:
             return  # somebody was faster: the caller looks again

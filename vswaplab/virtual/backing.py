@@ -165,14 +165,17 @@ class Backings(SwapCache):
         )
         return agree, zero
 
-    def may_free_after_swapin(self, folio: FolioLike) -> bool:
+    def may_free_after_swapin(self, folio: FolioLike, owner_writes: bool = False) -> bool:
         """Whether swap may be freed as soon as a folio is in: yes, unless a clean drop could use the slot again [S13].
 
-        Physical backing is given up too when swap is more than half full.
+        Physical backing is given up too when swap, or the cgroup's share of it, is at least half full, and when the
+        only owner of the folio is about to write to it (`owner_writes`). C name: ``should_try_to_free_swap``.
         """
         if not folio.in_swapcache:
             return False
-        return not self.vswap_swapfile_backed(folio.swap, folio.nr_pages) or self.devices.vm_swap_full()
+        if self._swap_full(folio) or not self.vswap_swapfile_backed(folio.swap, folio.nr_pages):
+            return True
+        return owner_writes
 
     def tryget_swap_entry(self, entry: int) -> tuple[bool, SwapFile | None]:
         """Pin an entry's cluster, and its device if it has physical backing now; the backing may change right after.
