@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -211,3 +212,24 @@ def test_machines_of_a_run_are_those_of_the_numbers_that_follow() -> None:
         stress(None, ["legacy"], seed, steps=1, factory=factory)
     assert len(together) > 1
     assert begun == together
+
+
+@both
+def test_a_pool_as_large_as_memory_is_no_failure_of_the_machine(design: str) -> None:
+    """Nothing but a store makes the pool smaller: the run writes back what is over the limit before it reads all."""
+    drawn: dict[str, Any] = {name: SHAPE[name].choices[0] for name in SHAPE if SHAPE[name].choices}
+    pool = {"compressor": "lz4", "max_pool_percent": 100}
+    run = Operations.begin(
+        lambda **options: Machine(design=design, **options),
+        Counter(),
+        **drawn | {"ram": 36, "slots": 83, "seed": 1, "device": "memory", "zswap": pool, "verify": False},
+    )
+    zswap = run.machine.zswap
+    assert zswap is not None
+    for seed in range(20):
+        for where in range(len(run.processes[0].mm.vmas)):
+            run.do("write", {"who": 0, "where": where, "count": 28, "kind": "noise", "seed": 100 * seed + where})
+        run.machine.reclaim()
+    assert zswap.pool_pages == 36
+    run.finish()
+    run.close()

@@ -109,6 +109,7 @@ class Operations(ProcessOperations, FileOperations, GroupOperations, DeviceOpera
         """With the faults and limits gone and room to swap, nothing may stand in the way of reading."""
         self.let_everything_work()
         self.machine.swapon(size="4M")
+        self._shrink_pool()
         try:
             for process in self.processes:
                 for region in process.mm.vmas:
@@ -120,6 +121,14 @@ class Operations(ProcessOperations, FileOperations, GroupOperations, DeviceOpera
         except SwapError as error:
             raise AssertionError(f"A page could not be read back though nothing fails any more: {error}") from error
         self.check()
+
+    def _shrink_pool(self) -> None:
+        """Write back what the pool holds beyond its limit: it may have been as large as memory, which leaves no page to
+        read with, and nothing but a store makes it smaller.
+        """
+        zswap = self.machine.zswap
+        while zswap is not None and zswap.pool_pages > zswap.max_pages and self.machine.writeback(1):
+            pass
 
     def _trace_is_true(self) -> None:
         trace = self.machine.trace
