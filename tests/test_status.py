@@ -82,7 +82,9 @@ SAID = [
     ("notebooks/01_a_page_goes_out.ipynb", "box"),
     ("notebooks/02_the_world_before.ipynb", "MAINLINE_SINCE"),
     ("notebooks/02_the_world_before.ipynb", "STILL"),
+    ("notebooks/04_zswap_decoupled.ipynb", "CHARGING"),
     ("notebooks/06_overhead.ipynb", "MAINLINE_SINCE"),
+    ("notebooks/08_sharing_and_lifetime.ipynb", "CHARGING"),
     ("notebooks/09_the_debate.ipynb", "LAST_POSTINGS"),
     ("notebooks/09_the_debate.ipynb", "STANDING"),
     ("notebooks/09_the_debate.ipynb", "MAINLINE_SINCE"),
@@ -128,6 +130,18 @@ def test_the_glossary_says_since_when_mainline_does_without_a_structure() -> Non
             assert status.gone(name) in entry, name
     with pytest.raises(NotFound, match="Mainline still has 'swap_table'"):
         status.gone("swap_table")
+
+
+@pytest.mark.parametrize(("name", "part"), [("04", "## 5."), ("08", "## 8.")])
+def test_the_dispute_on_charging_stands_where_the_rule_is_taught(name: str, part: str) -> None:
+    (path,) = (ROOT / "notebooks").glob(f"{name}_*.ipynb")
+    cells = ["".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    taught = next(cell for cell in cells if cell.startswith(part))
+    assert taught.index("[S17]") < taught.index(status.CHARGING)
+    glossary = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+    entry = next(each for each in glossary.split("\n\n") if each.startswith("swap charge"))
+    assert "Legacy: every page that is out" in entry
+    assert "disputed [S44]" in entry
 
 
 # -- words that would tie the texts to a day ---------------------------------------------------------------------------
