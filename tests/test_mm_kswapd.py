@@ -70,6 +70,24 @@ def test_kswapd_sleeps_until_low_and_then_goes_on_until_high() -> None:
         assert m.free_pages >= m.watermarks.high
 
 
+@pytest.mark.parametrize(("limit", "waits_for"), [(None, "the watermark"), ("1M", "the limit")])
+def test_reclaim_begins_at_the_low_watermark_or_at_a_groups_limit(limit: str | None, waits_for: str) -> None:
+    """Neither waits until no page is free: one wakes kswapd, the other has nothing to do with free memory."""
+    with machine(ram="16M", swap="32M", min_free="auto") as m:
+        p = m.spawn("app", memcg=m.memcg("group", max=limit))
+        region = p.mmap("32M")
+        free, written = [], 0
+        while not m.swap.used:
+            free.append(m.free_pages)
+            p.write(region.page(written).start, noise(written % 64))
+            written += 1
+        if waits_for == "the watermark":
+            assert 0 < free[-1] == m.watermarks.low
+        else:
+            assert written == 257
+            assert free[-1] > 10 * m.watermarks.high
+
+
 def test_without_min_free_there_is_no_kswapd_and_all_reclaim_is_direct() -> None:
     with machine() as m:
         p = m.spawn("app")

@@ -633,6 +633,23 @@ def test_a_slot_that_belongs_to_nobody_is_ebusy_and_the_device_stays_on() -> Non
         m.swapoff(si)
 
 
+@pytest.mark.parametrize(
+    ("design", "swap", "room"), [("legacy", "1M", 55), ("virtual", "1M", 255), ("virtual", None, 0)]
+)
+def test_a_hibernation_image_has_the_slots_that_no_page_holds(design: str, swap: str | None, room: int) -> None:
+    """An image needs slots of a device [S46]. 200 pages are in zswap: that takes 200 slots in one design only."""
+    with machine(design=design, swap=swap, ram="16M", zswap={}) as m:
+        p, region, pages = written(m, 200)
+        m.reclaim()
+        assert m.zswap is not None
+        assert m.zswap.stored_pages == 200
+        taken = list(iter(m.devices.alloc_slot, 0))
+        assert len(taken) == room
+        for slot in taken:
+            m.devices.free_slots(slot)
+        assert contents(p, region) == pages
+
+
 def test_any_exception_of_a_device_leaves_it_on(m: Machine) -> None:
     """A device of one's own with a bug in it stops swapoff, no more."""
 

@@ -100,6 +100,15 @@ def test_nobody_says_it_again(claim: Claim) -> None:
     assert said == {}, claim.instead
 
 
+def test_the_loop_that_misses_every_page_is_the_models() -> None:
+    """Strict order of two lists is a model's; batches, pages passed by and MGLRU make a real number lower."""
+    words = TEXTS["notebooks/08_sharing_and_lifetime.ipynb"]
+    asked = words.partition('"08/missed"')[2]
+    assert re.search(r"in each round, in this model\?", asked)
+    assert "MGLRU" in asked
+    assert re.search(r"loop a little too large misses every page\. So it is in this model", words)
+
+
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.pattern)
 def test_a_file_that_may_use_the_words_does(claim: Claim) -> None:
     assert [name for name in claim.but if not re.search(claim.pattern, TEXTS[name], re.IGNORECASE)] == []
