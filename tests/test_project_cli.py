@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -231,3 +232,15 @@ def test_no_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     failing(monkeypatch, MemoryError())
     assert main(["bench"]) == 2
     assert capsys.readouterr().err == "vswaplab bench: There is not enough memory for this; ask for less.\n"
+
+
+@pytest.mark.parametrize("command", [["run", "one_page"], ["demo"], ["overhead", "--size", "1M"], ["run", "größer"]])
+def test_a_terminal_of_ascii_is_no_error(command: list[str]) -> None:
+    """An old locale: what it has no character for is written as an escape."""
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "vswaplab", *command], env=environment, capture_output=True, check=False
+    )
+    assert ended.returncode == (2 if command[1:] == ["größer"] else 0), ended.stderr
+    assert b"Traceback" not in ended.stderr
+    (ended.stdout + ended.stderr).decode("ascii")
