@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from vswaplab import Machine, NotFound
+from vswaplab.observe.kernel_memory import Cache, slab_caches, vmalloc_areas
 from vswaplab.observe.procfs import DEBUGFS_FILES, PROCFS_FILES, debugfs, procfs
 from vswaplab.units import PAGE_SIZE, ZERO_PAGE
 from vswaplab.workloads.corpus import page_bytes
@@ -80,7 +82,7 @@ def test_meminfo_has_the_kernels_columns_and_order() -> None:
     names = [line.split(":")[0] for line in text.splitlines()]
     assert " ".join(names) == (
         "MemTotal MemFree MemAvailable SwapCached Active Inactive Active(anon) Inactive(anon) SwapTotal SwapFree "
-        "Zswap Zswapped AnonPages PageTables"
+        "Zswap Zswapped AnonPages Slab SReclaimable SUnreclaim PageTables VmallocUsed"
     )
 
 
@@ -110,6 +112,97 @@ def test_swapcached_counts_the_swap_cache_whether_or_not_a_page_has_a_place_on_s
 
 def test_meminfo_leaves_zswap_out_where_there_is_none() -> None:
     assert "Zswap" not in Machine(ram="1M", zswap=None).procfs("meminfo")
+
+
+# -- where metadata is found -------------------------------------------------------------------------------------------
+
+SLABINFO = re.compile(r"(\S+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) : tunables +0 +0 +0 : slabdata +(\d+) +(\d+) +0")
+VMALLOCINFO = re.compile(r"0x([0-9a-f]{16})-0x([0-9a-f]{16}) +(\d+) (\w+) pages=(\d+) vmalloc N0=(\d+)")
+
+
+def swapped(design: str, size: str = "32M", zswap: dict[str, Any] | None = {}) -> Machine:  # noqa: B006 - only read
+    """Return a machine with 700 pages out, some of them in zswap, some on the device."""
+    machine = Machine(ram="16M", design=design, zswap=zswap, trace=False)
+    machine.swapon(size=size)
+    process = machine.spawn("app")
+    region = process.mmap(700 * PAGE_SIZE)
+    process.write(region.start, b"".join(page_bytes("text", at % 50) for at in range(700)))
+    machine.reclaim()
+    machine.writeback(100)
+    return machine
+
+
+def test_slabinfo_is_the_kernels_format_to_the_character() -> None:
+    lines = swapped("virtual").procfs("slabinfo").splitlines()
+    assert lines[0] == "slabinfo - version: 2.1"
+    assert lines[1].startswith("# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tun")
+    assert lines[2] == (
+        "vswap_cluster          2     36    112   36    1 : tunables    0    0    0 : slabdata      1      1      0"
+    )
+    assert all(SLABINFO.fullmatch(line) for line in lines[2:])
+    assert [line.split()[0] for line in lines[2:]] == ["vswap_cluster", "zswap_entry", "radix_tree_node"]
+
+
+def test_vmallocinfo_is_areas_one_behind_the_other_each_with_its_guard_page() -> None:
+    found = [VMALLOCINFO.fullmatch(line) for line in swapped("virtual").procfs("vmallocinfo").splitlines()]
+    areas = [match.groups() for match in found if match]
+    assert len(areas) == len(found)
+    for start, end, size, _, pages, node in areas:
+        assert int(end, 16) - int(start, 16) == int(size) == (int(pages) + 1) * PAGE_SIZE
+        assert pages == node
+    assert all(one[1] == next_one[0] for one, next_one in pairwise(areas))
+    assert [(caller, int(pages)) for _, _, _, caller, pages, _ in areas][-1] == ("folio_alloc_swap", 3)
+
+
+@pytest.mark.parametrize("design", ["legacy", "virtual"])
+@pytest.mark.parametrize("size", ["1M", "32M", "40G"])
+@pytest.mark.parametrize("zswap", [{}, None])
+def test_what_proc_has_of_metadata_is_what_the_ledger_counts(
+    design: str, size: str, zswap: dict[str, Any] | None
+) -> None:
+    """Line by line: arrays by the page, objects by the byte; what no file has is the pages of tables [S10]."""
+    with swapped(design, size, zswap) as machine:
+        ledger = machine.ledger("as allocated")
+        lines = {**ledger.structures, **ledger.apart}
+        held: dict[str, float] = {}
+        for area in vmalloc_areas(machine):
+            held[area.structure] = held.get(area.structure, 0) + area.pages * PAGE_SIZE
+        for cache in slab_caches(machine):
+            held[cache.structure] = held.get(cache.structure, 0) + cache.objects * cache.object_bytes
+        heads = held.pop("zswap_tree_heads", 0)  # rounded up to an object of kmalloc, or to a page
+        assert lines["zswap_tree_heads"].bytes <= heads < 2 * 8192 if design == "legacy" else heads == 0
+        assert held == {name: lines[name].bytes for name in held}
+        in_no_file = {"swap_table", "rmap", "continuation", "zswap_tree_heads"}
+        left_out = {name for name in set(lines) - set(held) if lines[name].bytes} - in_no_file
+        assert left_out == set()
+        now = meminfo(machine)
+        areas = [int(line.split("pages=")[1].split()[0]) for line in machine.procfs("vmallocinfo").splitlines()]
+        assert now["VmallocUsed"] == 4 * sum(areas)
+        slabs = [match for line in machine.procfs("slabinfo").splitlines() if (match := SLABINFO.fullmatch(line))]
+        assert now["Slab"] == now["SReclaimable"] + now["SUnreclaim"]
+        assert now["Slab"] == sum(4 * int(match[6]) * int(match[8]) for match in slabs)
+        for match in slabs:
+            active, objects, per, nr = (int(match[at]) for at in (2, 3, 5, 8))
+            assert objects == per * nr >= active > objects - per or active == objects == 0
+
+
+def test_the_virtual_design_holds_no_vmalloc_before_a_page_goes_out_and_none_after_it_is_home() -> None:
+    machine = Machine(ram="16M", trace=False)
+    process = machine.spawn("app")
+    region = process.mmap(700 * PAGE_SIZE)
+    process.write(region.start, b"".join(page_bytes("text", at % 50) for at in range(700)))
+    assert meminfo(machine)["VmallocUsed"] == 0
+    machine.reclaim()
+    assert meminfo(machine)["VmallocUsed"] == 2 * 12
+    process.exit()
+    assert meminfo(machine)["VmallocUsed"] <= 12  # the cluster that the CPU has cached
+
+
+def test_a_slab_has_as_many_objects_as_slub_gives_it() -> None:
+    """576 bytes: 28 to a slab of four pages; 112: 36 to a page; 1,024: 16 to four pages [BACKGROUND]."""
+    for size, objects, pages in ((576, 28, 4), (112, 36, 1), (56, 73, 1), (16, 256, 1), (1024, 16, 4), (8192, 4, 8)):
+        cache = Cache("any", "any", 1, size)
+        assert (cache.objects_per_slab, cache.slab_pages, cache.pages) == (objects, pages, pages)
 
 
 def test_vmstat_is_names_and_counts() -> None:
