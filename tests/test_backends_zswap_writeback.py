@@ -180,17 +180,23 @@ def test_in_the_virtual_design_a_page_without_a_slot_stays_in_zswap(why: str) ->
 
 
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
-def test_a_failed_write_puts_the_entry_back_with_its_charges(parts: Parts, error: str) -> None:
+def test_a_failed_write_leaves_the_page_in_a_dirty_folio_and_frees_its_compressed_copy(
+    parts: Parts, error: str
+) -> None:
+    """The copy is freed and counted before the write is submitted, in both designs [S13 S21 S49]."""
     memcg = parts.kit.memcgs[1]
     entry = parts.kit.swapped(OLD[0])
-    ze, charges, free = parts.ids()[0], (memcg.zswap_charge, memcg.swap_charge), parts.kit.devices.free_pages
+    free = parts.kit.devices.free_pages
     assert parts.kit.device is not None
     parts.kit.device.device.inject(Fault("write", error))
-    assert parts.swap.writeback_entry(ze) is Moved.STAYS
-    assert (parts.type(entry), parts.ids(), parts.swap.write_errors) == (Backing.ZSWAP, [ze], 1)
-    assert ((memcg.zswap_charge, memcg.swap_charge), parts.kit.devices.free_pages) == (charges, free)
-    assert memcg.counts["zswpwb"] == parts.zswap.written_back_pages == 0
-    assert parts.read(entry) == OLD[0]
+    assert parts.swap.writeback_entry(parts.ids()[0]) is Moved.FAILED
+    assert (parts.type(entry), parts.ids()) == (Backing.SWAPFILE if parts.virtual else Backing.FOLIO, [])
+    assert (memcg.zswap_charge, memcg.swap_charge, parts.swap.write_errors) == (0, 1, 1)
+    assert parts.kit.devices.free_pages == free - parts.virtual, "legacy had its slot already"
+    assert memcg.counts["zswpwb"] == memcg.counts["pswpout"] == parts.zswap.written_back_pages == 1
+    folio = parts.swap.swap_cache_get_folio(entry)
+    assert (bytes(folio.data), folio.dirty) == (OLD[0], True)
+    assert list(parts.kit.devices.log) == ["Write-error on swap-device (1:0:8)"]
 
 
 def test_an_entry_that_cannot_be_decompressed_goes_nowhere_and_that_is_no_write_error(parts: Parts) -> None:
@@ -217,13 +223,12 @@ def test_a_page_that_may_not_be_written_back_or_is_on_its_way_in_stays(parts: Pa
     assert parts.type(entry) is Backing.ZSWAP
 
 
-def test_a_page_that_failed_to_go_is_the_youngest_then(parts: Parts) -> None:
+def test_a_page_that_could_not_be_decompressed_is_the_youngest_then(parts: Parts) -> None:
     for page in OLD[:3]:
         parts.kit.swapped(page)
     first, second, third = parts.ids()
     parts.cold()
-    assert parts.kit.device is not None
-    parts.kit.device.device.inject(Fault("write"))
+    parts.zswap.inject("decompress")
     assert parts.swap.shrink_memcg(parts.kit.memcgs[1]) is False
     assert parts.ids() == [second, third, first]
     assert parts.swap.shrink_memcg(parts.kit.memcgs[1]) is True
@@ -301,8 +306,7 @@ def test_a_memory_cgroup_at_its_limit_that_cannot_make_room_is_refused(parts: Pa
     memcg = parts.kit.memcgs[1]
     first = parts.kit.swapped(OLD[0])
     memcg.zswap_allowed = False
-    assert parts.kit.device is not None
-    parts.kit.device.device.inject(Fault("write"))
+    parts.zswap.inject("decompress")
     second = parts.kit.swapped(OLD[1])
     assert (parts.type(first), parts.type(second)) == (Backing.ZSWAP, Backing.SWAPFILE)
     assert (parts.zswap.reject_reclaim_fail, memcg.counts["zswpwb"]) == (1, 0)

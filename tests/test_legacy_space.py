@@ -222,7 +222,7 @@ def test_a_failed_write_keeps_the_page(kit: LegacyKit) -> None:
     kit.memcgs[1].zswap_allowed = False
     kit.device.device.inject(Fault("write", "EIO"))
     folio = kit.out(TEXT)
-    assert kit.swap.swap_writeout(folio) is Writeout.ACTIVATE
+    assert kit.swap.swap_writeout(folio) is Writeout.FAILED
     assert (folio.dirty, folio.data, kit.swap.write_errors) == (True, TEXT, 1)
     assert kit.swap.swap_writeout(folio) is Writeout.WRITTEN
 
@@ -242,11 +242,15 @@ def test_write_back_goes_to_the_reserved_slot_and_needs_no_room() -> None:
     kit.swap.check()
 
 
-def test_a_failed_write_back_leaves_the_page_in_zswap(kit: LegacyKit) -> None:
+def test_a_failed_write_back_leaves_the_page_in_a_folio(kit: LegacyKit) -> None:
+    """The compressed copy is gone by then, and the slot, taken at swap-out, holds nothing [S21 S49]."""
     entry = kit.swapped(TEXT)
-    kit.device.device.inject(Fault("write", "EIO", times=9))
-    assert kit.swap.writeback(1) == 0
-    assert kit.swap.lookup(entry).type is Backing.ZSWAP
+    kit.device.device.inject(Fault("write", "EIO"))
+    assert kit.swap.writeback(1) == 1
+    assert kit.swap.lookup(entry).type is Backing.FOLIO
+    folio = kit.swap.swap_cache_get_folio(entry)
+    assert (bytes(folio.data), folio.dirty, folio.uptodate, folio.locked) == (TEXT, True, True, False)
+    assert kit.zswap.stored_pages == 0
     kit.swap.check()
 
 

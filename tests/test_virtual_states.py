@@ -9,7 +9,7 @@ from swapkit import Kit, KitFolio
 
 from vswaplab.backends.device import Fault
 from vswaplab.entry import Backing
-from vswaplab.errors import DeviceIOError, InvalidArgument
+from vswaplab.errors import Busy, DeviceIOError, InvalidArgument
 from vswaplab.protocols import Writeout
 
 TEXT = (b"virtual swap keeps page tables out of it. " * 100)[:4096]
@@ -86,16 +86,48 @@ def test_zswap_writeback_to_swapfile() -> None:
     assert read_in(kit, entry).data == TEXT
 
 
-def test_failed_writeback_puts_the_zswap_entry_back_and_frees_the_slot() -> None:
+def test_writeback_that_cannot_decompress_puts_the_zswap_entry_back_and_frees_the_slot() -> None:
+    """zswap_entry_store restores the old backing if decompression fails [S13]."""
     kit = Kit(slots=16, zswap=True)
     entry = kit.swapped(TEXT)
-    kit.device.device.inject(Fault("write", "EIO", times=9))
+    kit.zswap.inject("decompress", times=2)
     assert kit.swap.writeback(1) == 0
     assert kind(kit, entry) is Backing.ZSWAP
     assert kit.device.inuse_pages == 0
     assert kit.memcgs[1].swap_charge == 0
     kit.swap.check()
     assert read_in(kit, entry).data == TEXT
+
+
+def test_writeback_that_the_device_refuses_leaves_a_dirty_folio_with_its_slot() -> None:
+    """The compressed copy is freed before the write is submitted; the folio is the only copy then [S13 S49]."""
+    kit = Kit(slots=16, zswap=True)
+    entry = kit.swapped(TEXT)
+    kit.device.device.inject(Fault("write", "EIO"))
+    assert kit.swap.writeback(1) == 1
+    assert kind(kit, entry) is Backing.SWAPFILE
+    assert (kit.zswap.stored_pages, kit.device.inuse_pages, kit.memcgs[1].swap_charge) == (0, 1, 1)
+    folio = kit.swap.swap_cache_get_folio(entry)
+    assert (bytes(folio.data), folio.dirty) == (TEXT, True)
+    kit.swap.check()
+    folio.locked = True
+    with pytest.raises(Busy, match="only copy"):
+        kit.swap.swap_cache_del_folio(folio)
+    assert kit.swap.swap_writeout(folio) is Writeout.WRITTEN
+    assert (kind(kit, entry), kit.device.inuse_pages) == (Backing.ZSWAP, 0)
+
+
+def test_two_pages_whose_write_back_failed_are_two_folios() -> None:
+    """zswap uses the entry of the first again for the second; their folios must not be one."""
+    kit = Kit(slots=16, zswap=True)
+    first = kit.swapped(TEXT)
+    kit.device.device.inject(Fault("write", "EIO", times=2))
+    kit.swap.writeback(1)
+    second = kit.swapped(NOISE)
+    kit.swap.writeback(1)
+    found = [kit.swap.swap_cache_get_folio(entry) for entry in (first, second)]
+    assert [bytes(folio.data) for folio in found] == [TEXT, NOISE]
+    kit.swap.check()
 
 
 def test_writeback_without_a_slot_leaves_the_entry_in_zswap() -> None:
@@ -249,7 +281,7 @@ def test_failed_device_write_keeps_the_page_dirty_in_memory() -> None:
     kit = Kit(slots=16)
     folio = kit.out(TEXT)
     kit.device.device.inject(Fault("write", "ENOSPC"))
-    assert kit.swap.swap_writeout(folio) is Writeout.ACTIVATE
+    assert kit.swap.swap_writeout(folio) is Writeout.FAILED
     assert folio.dirty
     assert kit.swap.write_errors == 1
     kit.swap.check()

@@ -78,6 +78,42 @@ def test_real_256_shows_each_backing() -> None:
         }
 
 
+@pytest.mark.parametrize("design", ["virtual", "legacy"])
+def test_write_back_fails_at_either_end_and_no_page_is_lost(design: str) -> None:
+    """Decompression: all stays in zswap. The device: all in dirty folios, counted as written back [S13 S21 S49]."""
+    with run_scenario("failures", design=design) as run:
+        keys = ("zswap_stored", "anon_pages", "slots_used", "zswpwb", "pswpout")
+        taken = 8 if design == "legacy" else 0
+        assert [tuple(row[key] for key in keys) for row in run.phases] == [
+            (8, 0, taken, 0, 0),
+            (8, 0, taken, 0, 0),
+            (0, 8, 8, 8, 8),
+            (8, 0, taken, 8, 8),
+            (0, 0, 8, 16, 16),
+            (0, 8, 8, 16, 16),
+        ]
+        assert run.machine.dmesg().count("Write-error on swap-device") == 8
+
+
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        ({"what": "write"}, "what: 'write' is of a device; name it"),
+        ({"what": "write", "device": "tape"}, "device: there is no device 'tape' at this point"),
+        ({"what": "decompress", "device": "disk"}, "device: 'decompress' is of zswap, it has no device"),
+        ({"what": "alloc", "error": "EIO"}, "error: 'alloc' is of zswap, it has no error"),
+    ],
+)
+def test_what_fails_is_a_device_s_or_zswap_s(operation: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        check_scenario(scenario({"op": "fail", **operation}))
+
+
+def test_zswap_can_not_fail_where_there_is_none() -> None:
+    with pytest.raises(InvalidArgument, match="has no zswap to fail"):
+        run_scenario(scenario({"op": "fail", "what": "decompress"}, zswap=None))
+
+
 @pytest.mark.parametrize("children", [0, 1, 3, 7])
 def test_fork_phases_agree_with_the_kernel(children: int) -> None:
     """The 512 shared pages take the backings that the kernel's do; its processes' own few pages come on top."""

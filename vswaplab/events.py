@@ -55,7 +55,7 @@ class Event(IntEnum):
     WRITEOUT = 16
     """entry; new = where the folio went (NO_BACKING: refused, it stays in memory). Changes no state by itself."""
     WRITEBACK = 17
-    """entry: zswap to swapfile; value = 1 done, 0 refused. Changes no state by itself."""
+    """entry: zswap to swapfile; value = 1 done, 0 refused, 2 the device failed. Changes no state by itself."""
     RECLAIM = 18
     """value = pages asked for; slot = pages reclaimed; Changes no state by itself."""
 

@@ -25,6 +25,7 @@ __all__ = [
     "SwapSpace",
     "SwapoffHost",
     "SwapoffReport",
+    "WritebackHost",
     "Writeout",
 ]
 
@@ -50,6 +51,8 @@ class Writeout(Enum):
     """The contents are safe in a backing; the folio is clean."""
     ACTIVATE = "activate"
     """Refused (AOP_WRITEPAGE_ACTIVATE): the folio is dirty and goes back to the active list."""
+    FAILED = "failed"
+    """The device did not take it: the folio is dirty again and stays on its list, with the slot that it was given."""
 
 
 @dataclass
@@ -115,6 +118,18 @@ class SwapoffHost(Protocol):
     def unuse_mm(self, mm: Any, type: int, report: SwapoffReport) -> None:
         """Walk the page tables of one address space and map every page that is on a device; errors as for `pagein`,
         Interrupted on a signal."""
+        ...
+
+
+class WritebackHost(Protocol):
+    """The machine, as zswap's write-back needs it."""
+
+    def can_write_back(self) -> bool:
+        """Whether a page can be had to decompress into."""
+        ...
+
+    def keep_folio(self, page: FolioLike) -> None:
+        """Put a folio of memory in the swap cache in place of write-back's own page: its write failed, it is dirty."""
         ...
 
 
@@ -248,6 +263,8 @@ class SwapSpace(Protocol):
     """The CPU on which the next operations run."""
     reserves_slots: bool
     """Whether an entry has a physical slot from the first, so that zswap write-back never lacks one."""
+    writeback_host: WritebackHost | None
+    """Set by the machine; without one a page whose write failed stays in the swap cache as it is."""
     released: list[FolioLike]
     """Folios dropped from the swap cache by an operation on an entry, for the machine to look after."""
 
@@ -337,7 +354,7 @@ class SwapSpace(Protocol):
         ...
 
     def writeback(self, pages: int, memcg: MemcgLike | None = None) -> int:
-        """Move pages from zswap to a swapfile; return how many went."""
+        """Move pages from zswap to a swapfile; return how many left zswap, those whose write then failed among them."""
         ...
 
     def shrink_memcg(self, memcg: MemcgLike) -> bool | None:

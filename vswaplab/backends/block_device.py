@@ -88,6 +88,11 @@ class Device(ABC):
         return self.path or "memory"
 
     @property
+    def number(self) -> tuple[int, int] | None:
+        """Major and minor number of the block device that the bytes are on; None when it is memory."""
+        return None
+
+    @property
     def errors(self) -> int:
         """Requests of any kind that failed."""
         return self.read_errors + self.write_errors + self.discard_errors

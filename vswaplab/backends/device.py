@@ -187,6 +187,11 @@ class FileDevice(Device):
         with suppress(OSError):
             self.discard_supported = _punch_hole(self._fd, self.pages * PAGE_SIZE, PAGE_SIZE)
 
+    @property
+    def number(self) -> tuple[int, int]:
+        """Major and minor number of the block device that the file system is on."""
+        return os.major(self._status.st_dev), os.minor(self._status.st_dev)
+
     def shares_file(self, other: Device) -> bool:
         """Whether both have their bytes in one file, by whatever path."""
         return self.is_file(other._status) if isinstance(other, FileDevice) else super().shares_file(other)

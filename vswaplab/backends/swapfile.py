@@ -16,6 +16,7 @@ swp_slot_t(type=0, offset=1)
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
@@ -49,6 +50,8 @@ DEFAULT_PRIORITIES = {
 """What swapon gives a device without a priority of its own, by name [S48]."""
 
 _DEF_SWAP_PRIO = -1
+_LOG_LINES = 1000
+_RAMDISK_MAJOR, _SECTOR = 1, 512
 _SHIFT = np.uint64(SLOT_OFFSET_BITS)
 _MAX_PRIO = 32767
 
@@ -64,6 +67,8 @@ class SwapDevices(SwapGlobals):
         self._least_priority = _DEF_SWAP_PRIO
         self.read_errors = 0
         """Requests for swapped pages that failed, over all devices there ever were."""
+        self.log: deque[str] = deque(maxlen=_LOG_LINES)
+        """What the kernel's log says of requests that failed, the newest last [S49]."""
         self.swapoff_report: SwapoffReport | None = None
         """What the swapoff that is under way has counted so far, for those who watch it."""
 
@@ -310,6 +315,7 @@ class SwapDevices(SwapGlobals):
             return self[slot >> SLOT_OFFSET_BITS].device.read(slot & SLOT_OFFSET_MASK, nr)
         except DeviceIOError:
             self.read_errors += 1
+            self._log("Read", slot)
             raise
 
     def write(self, slot: int, data: bytes | bytearray | memoryview) -> None:
@@ -322,9 +328,16 @@ class SwapDevices(SwapGlobals):
             si.device.write(offset, data)
         except (DeviceIOError, NoSpace):
             si.write_failed.update(range(offset, offset + len(data) // PAGE_SIZE))
+            self._log("Write", slot)
             raise
         if si.write_failed:
             si.write_failed.difference_update(range(offset, offset + len(data) // PAGE_SIZE))
+
+    def _log(self, what: str, slot: int) -> None:
+        """Add the line that Linux logs for a request that failed: the device's numbers, and the sector of 512 bytes."""
+        type, offset = slot >> SLOT_OFFSET_BITS, slot & SLOT_OFFSET_MASK
+        major, minor = self[type].device.number or (_RAMDISK_MAJOR, type)
+        self.log.append(f"{what}-error on swap-device ({major}:{minor}:{offset * (PAGE_SIZE // _SECTOR)})")
 
     def check(self) -> None:
         """Check every invariant of every device; InvariantError names the one that fails."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from vswaplab.backends.zswap_writeback import Moved, WritebackFolio, ZswapWriteback
 from vswaplab.entry import Backing
-from vswaplab.errors import DeviceIOError, InvalidArgument, NoSpace
+from vswaplab.errors import InvalidArgument
 from vswaplab.events import NO_BACKING, Event
 from vswaplab.legacy.swapcache import LegacySwapCache
 from vswaplab.protocols import FolioLike, Writeout
@@ -40,7 +40,7 @@ class LegacyIO(LegacySwapCache, ZswapWriteback):
                 slot = entry + i if now is Backing.SWAPFILE else 0
                 self.record(Event.BACKING, entry + i, old=old, new=now, slot=slot)
 
-    def _mark_in_memory(self, entry: int, nr: int, alone: int) -> None:
+    def _mark_in_memory(self, entry: int, nr: int, alone: bool | int) -> None:
         """Say whether a folio in memory is the only copy of the contents of entries: the model's own note."""
         with self._uncounted():
             for each in range(entry, entry + nr):
@@ -71,25 +71,14 @@ class LegacyIO(LegacySwapCache, ZswapWriteback):
         self.swap_zeromap_folio_clear(folio)
         if self._zswap_store(folio, was):
             return Writeout.WRITTEN
-        written = (memcg is None or memcg.zswap_writeback_enabled()) and self._write(folio)
-        if written:
-            self._mark_in_memory(entry, nr, 0)
-            self._note(entry, was, Backing.SWAPFILE)
-            self._count(memcg, "pswpout", nr)
-            return Writeout.WRITTEN
-        # Refused: whatever the slot had is of an older time, the folio is the only good copy.
-        self._mark_in_memory(entry, nr, 1)
-        self._note(entry, was, Backing.FOLIO)
-        return Writeout.ACTIVATE
-
-    def _write(self, folio: FolioLike) -> bool:
-        try:
-            self.devices.write(folio.swap, folio.data)
-        except (DeviceIOError, NoSpace):
-            # The folio keeps the only good copy: it stays dirty in memory and is written again later.
-            self.write_errors += 1
-            return False
-        return True
+        result = Writeout.ACTIVATE
+        if memcg is None or memcg.zswap_writeback_enabled():
+            result = Writeout.WRITTEN if self._submit(entry, folio) else Writeout.FAILED
+        # If not written, whatever the slot had is of an older time: the folio is the only good copy.
+        in_memory = result is not Writeout.WRITTEN
+        self._mark_in_memory(entry, nr, in_memory)
+        self._note(entry, was, Backing.FOLIO if in_memory else Backing.SWAPFILE)
+        return result
 
     def swap_zeromap_folio_set(self, folio: FolioLike) -> None:
         """The folio holds only zeros: set its zeromap bits. The slots stay taken, though nothing is written to them.
@@ -198,15 +187,15 @@ class LegacyIO(LegacySwapCache, ZswapWriteback):
     # -- zswap to swapfile ---------------------------------------------------------------------------------------
 
     def _writeback_folio(self, folio: WritebackFolio, zswap_entry: int) -> Moved:
-        """Write to the slot that was reserved at swap-out: it can't run out of slots, and can't choose another.
-
-        Linux frees the compressed copy first and keeps the folio, dirty, in the swap cache if the write fails. The
-        model writes first, so the copy in zswap is the one that is kept.
-        """
+        """Write to the slot that was reserved at swap-out: it can't run out of slots, and can't choose another."""
         entry = folio.swap
         info, offset = self.at(entry)
-        if info.zswap_tree.load(offset) != zswap_entry or not self._decompress_to(entry, folio, zswap_entry):
+        if info.zswap_tree.load(offset) != zswap_entry or not self._decompress(folio, zswap_entry):
             return Moved.STAYS
         info.zswap_tree.erase(offset)
         self._note(entry, [Backing.ZSWAP], Backing.SWAPFILE)
-        return self._written_back(folio, zswap_entry)
+        done = self._write_back(entry, folio, zswap_entry)
+        if done is Moved.FAILED:
+            self._mark_in_memory(entry, 1, 1)
+            self._note(entry, [Backing.SWAPFILE], Backing.FOLIO)
+        return done

@@ -286,8 +286,8 @@ class Machine(SwapSyscalls):
         return freed
 
     def writeback(self, pages: int | None = None, memcg: Memcg | None = None) -> int:
-        """Move compressed pages from zswap to a swapfile, cold ones first; None: all that can be. Return how many
-        went. `Machine.cancel` may end it early.
+        """Move compressed pages from zswap to a swapfile, cold ones first; None: all that can be. Return how many left
+        zswap. One whose write fails is in memory then, dirty, in the swap cache. `Machine.cancel` may end it early.
         """
         self.require_open()
         pages = None if pages is None else whole_number(pages, "pages", 0, MAX_PAGES)
@@ -315,6 +315,13 @@ class Machine(SwapSyscalls):
     def debugfs(self, name: str) -> str:
         """Return what a file of debugfs reads: "zswap/stored_pages", "vswap/used" and their like."""
         return debugfs(self, instance(name, str, "name"))
+
+    def dmesg(self) -> str:
+        """Return the kernel's log as far as it is about swap: a line for each request that a device failed.
+
+        The newest thousand are kept. Linux drops some where many come at once.
+        """
+        return "".join(f"{line}\n" for line in self.devices.log)
 
     def snapshot(self) -> Snapshot:
         """Return the state of page tables, slots, backings and devices, as a graph and as tables."""

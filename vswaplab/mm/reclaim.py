@@ -147,8 +147,6 @@ class Reclaim(Shrinkers):
             if result is not Writeout.WRITTEN:
                 self._finish(folio, scan, activate=result is Writeout.ACTIVATE)
                 return
-        if folio.order == SWAP_NR_ORDERS - 1:
-            self._count(folio, "thp_swpout", 1)
         swap.remove_mapping(folio, self._shadow(folio, scan.target))
         self._finish(folio, scan)
 

@@ -17,10 +17,10 @@ from __future__ import annotations
 from vswaplab.events import Recorder
 from vswaplab.mm.memcg import Memcg, MemcgTable
 from vswaplab.mm.memory import Memory
-from vswaplab.protocols import SwapSpace
+from vswaplab.protocols import FolioLike, SwapSpace
 from vswaplab.units import PAGE_SHIFT
 
-__all__ = ["DEFAULT_SEEKS", "MAX_SHRINK_RETRIES", "SHRINK_BATCH", "Shrinkers"]
+__all__ = ["DEFAULT_SEEKS", "MAX_SHRINK_RETRIES", "RESERVE_PAGES", "SHRINK_BATCH", "Shrinkers"]
 
 MAX_SHRINK_RETRIES = 16
 """Failures after which the worker gives up [BACKGROUND]."""
@@ -30,16 +30,38 @@ DEFAULT_SEEKS = 2
 """What it costs to make an object again, relative to a page: a shrinker looks at 4 / seeks of the share that reclaim
 looks at [BACKGROUND]."""
 
+RESERVE_PAGES = 32
+"""Pages beyond RAM that write-back may hold: what Linux keeps for reclaim itself, 128 KiB at least [BACKGROUND]."""
+
 
 class Shrinkers(Memory):
     """zswap's worker, and its dynamic shrinker."""
 
     def __init__(self, ram_pages: int, swap: SwapSpace, memcgs: MemcgTable, record: Recorder | None) -> None:
         super().__init__(ram_pages, swap, memcgs, record)
+        swap.writeback_host = self
         self._shrink_turn: Memcg | None = None
         """The memory cgroup that the worker visited last, None at the end of a round."""
         self._nr_deferred: dict[tuple[Memcg, int], int] = {}
         """Entries of a memory cgroup and node that were too few to look at so far."""
+
+    # -- pages that write-back passes through --------------------------------------------------------------------
+
+    def can_write_back(self) -> bool:
+        """Whether a page can be had to decompress into: reclaim's own reserve is for that."""
+        return self.used_pages < self.ram_pages + RESERVE_PAGES
+
+    def keep_folio(self, page: FolioLike) -> None:
+        """The device did not take a page of write-back: make it a folio of memory, dirty, in the swap cache [S13].
+
+        It is charged as any page that comes in is, and stands where a page that came in stands, on the inactive list.
+        """
+        folio = self._new_folio(0, self._memcg_of_entry(page.swap, self.root_memcg))
+        folio.data[:] = page.data
+        folio.dirty = folio.locked = True
+        self.swap.split_folio(page, [folio])
+        folio.locked = False
+        self._lru_add(folio)
 
     # -- the worker ----------------------------------------------------------------------------------------------
 

@@ -223,6 +223,8 @@ def _other(record: TraceRecord) -> str:
         return "{Entry} is free: no page table and no swap cache refers to it."
     if record.event is Event.WRITEBACK:
         where = "its place on the device" if record.design == "legacy" else "a swapfile"
+        if value > 1:
+            return f"{{Entry}}: write-back from zswap to {where} failed; the page is in its folio, dirty."
         return f"{{Entry}}: write-back from zswap to {where} {'done' if value else 'refused'}."
     return "Reclaim was asked for {amount} pages and got {got}."
 

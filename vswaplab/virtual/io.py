@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from vswaplab.backends.zswap_writeback import Moved, WritebackFolio, ZswapWriteback
 from vswaplab.entry import Backing
-from vswaplab.errors import DeviceIOError, InvalidArgument, NoSpace
+from vswaplab.errors import InvalidArgument
 from vswaplab.events import NO_BACKING, Event
 from vswaplab.protocols import FolioLike, MemcgLike, Writeout
 from vswaplab.units import PAGE_SIZE, ZERO_PAGE
@@ -54,15 +54,7 @@ class SwapIO(Backings, ZswapWriteback):
         slot = self.vswap_alloc_swap_slot(folio)
         if not slot:
             return Writeout.ACTIVATE
-        try:
-            self.devices.write(slot, folio.data)
-        except (DeviceIOError, NoSpace):
-            # The folio keeps the only good copy: it stays dirty in memory and is written again later.
-            self.write_errors += 1
-            return Writeout.ACTIVATE
-        if memcg is not None:
-            memcg.count("pswpout", nr)
-        return Writeout.WRITTEN
+        return Writeout.WRITTEN if self._submit(slot, folio) else Writeout.FAILED
 
     def _zswap_store(self, folio: FolioLike) -> bool:
         """Compress all pages of a folio, or none."""
@@ -133,14 +125,14 @@ class SwapIO(Backings, ZswapWriteback):
     # -- zswap to swapfile ---------------------------------------------------------------------------------------
 
     def _writeback_folio(self, folio: WritebackFolio, zswap_entry: int) -> Moved:
-        """Choose a slot only now; if there is none, or the write fails, the entry stays in zswap."""
+        """Choose a slot only now; if there is none, or decompression fails, the entry stays in zswap."""
         entry = folio.swap
         if self.zswap_entry_load(entry) != zswap_entry:
             return Moved.STAYS
         slot = self.vswap_alloc_swap_slot(folio)
         if not slot:  # none is free, or the memory cgroup is at its memory.swap.max
             return Moved.STAYS if self.devices.free_pages else Moved.NO_SLOT
-        if not self._decompress_to(slot, folio, zswap_entry):
+        if not self._decompress(folio, zswap_entry):
             self.zswap_entry_store(entry, zswap_entry)  # the old backing returns, the slot is freed
             return Moved.STAYS
-        return self._written_back(folio, zswap_entry)
+        return self._write_back(slot, folio, zswap_entry)

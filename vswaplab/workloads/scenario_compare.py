@@ -23,7 +23,7 @@ __all__ = ["COMPARED", "compare_scenario", "operation_name"]
 COMPARED = ("legacy", "virtual")
 """The designs, what was before first."""
 
-_NAMED = ("op", "device", "name", "process", "child", "region", "label", "memcg")
+_NAMED = ("op", "what", "device", "name", "process", "child", "region", "label", "memcg")
 
 
 def compare_scenario(

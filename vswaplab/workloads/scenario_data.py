@@ -4,7 +4,7 @@ The form is a JSON schema, ``scenario_files/schema.json``. What a schema can't s
 stands for something at that point, that ranges lie in their regions, and that the whole stays within bounds.
 
 >>> scenario_names()
-['fork_0', 'fork_1', 'fork_3', 'fork_7', 'one_page', 'parent_and_child', 'real_256']
+['failures', 'fork_0', 'fork_1', 'fork_3', 'fork_7', 'one_page', 'parent_and_child', 'real_256']
 >>> check_scenario({"name": "x", "operations": [{"op": "exit", "process": "app"}]})
 Traceback (most recent call last):
     ...
@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from vswaplab.backends.zswap_faults import FAULTS as ZSWAP_FAULTS
 from vswaplab.errors import InvalidArgument, NotFound
 from vswaplab.strict import load_json, path_of, quoted, read_bounded
 from vswaplab.units import pages_of
@@ -128,16 +129,16 @@ class _Names:
         self.devices: set[str] = set()
         self.accesses = 0
 
-    def fail(self, key: str, message: str) -> NoReturn:
+    def fail_at(self, key: str, message: str) -> NoReturn:
         raise InvalidArgument(f"Scenario, at {self.where}.{key}: {message}.")
 
     def known(self, operation: Operation, key: str, names: Any, what: str) -> None:
         if operation[key] not in names:
-            self.fail(key, f"there is no {what} {operation[key]!r} at this point")
+            self.fail_at(key, f"there is no {what} {operation[key]!r} at this point")
 
     def fresh(self, operation: Operation, key: str, names: Any, what: str) -> None:
         if operation[key] in names:
-            self.fail(key, f"there is a {what} {operation[key]!r} already")
+            self.fail_at(key, f"there is a {what} {operation[key]!r} already")
 
     def within(self, operation: Operation) -> None:
         """A range of pages must lie in its region."""
@@ -147,19 +148,19 @@ class _Names:
         first, size = operation.get("first", 0), regions[operation["region"]]
         pages = operation.get("pages", size - first)
         if pages < 1 or first + pages > size:
-            self.fail("first" if first >= size else "pages", f"the region has pages 0 to {size - 1} only")
+            self.fail_at("first" if first >= size else "pages", f"the region has pages 0 to {size - 1} only")
         self.accesses += pages
         if self.accesses > _MAX_ACCESSES:
-            self.fail("pages", f"this would be more than {_MAX_ACCESSES} page accesses; cut the scenario into parts")
+            self.fail_at("pages", f"this would be more than {_MAX_ACCESSES} page accesses; cut the scenario into parts")
 
     def bounded(self, key: str) -> None:
         if sum(sum(regions.values()) for regions in self.processes.values()) > MAX_PAGES:
-            self.fail(key, f"all processes together would map more than {MAX_PAGES} pages")
+            self.fail_at(key, f"all processes together would map more than {MAX_PAGES} pages")
 
     def swapon(self, operation: Operation) -> None:
         self.fresh(operation, "device", self.devices, "device")
         if _pages(operation["size"], f"{self.where}.size") < 2:
-            self.fail("size", "a device needs two pages at least, one for its header")
+            self.fail_at("size", "a device needs two pages at least, one for its header")
         self.devices.add(operation["device"])
 
     def swapoff(self, operation: Operation) -> None:
@@ -197,7 +198,7 @@ class _Names:
         self.fresh(operation, "region", regions, "region")
         regions[operation["region"]] = _pages(operation["size"], f"{self.where}.size")
         if not regions[operation["region"]]:
-            self.fail("size", "a region has one page at least")
+            self.fail_at("size", "a region has one page at least")
         self.bounded("size")
 
     def munmap(self, operation: Operation) -> None:
@@ -214,16 +215,30 @@ class _Names:
         contents = operation["contents"]
         source = [key for key in _SOURCES if key in contents]
         if len(source) != 1:
-            self.fail("contents", f"name one source: {', '.join(_SOURCES)}")
+            self.fail_at("contents", f"name one source: {', '.join(_SOURCES)}")
         known = {"mix": MIXES, "kind": KINDS, "real": ("all", *REAL_KINDS)}.get(source[0])
         if known is not None and contents[source[0]] not in known:
-            self.fail(f"contents.{source[0]}", f"{contents[source[0]]!r} is none of {', '.join(known)}")
+            self.fail_at(f"contents.{source[0]}", f"{contents[source[0]]!r} is none of {', '.join(known)}")
 
     def reclaim(self, operation: Operation) -> None:
         if "memcg" in operation:
             self.known(operation, "memcg", self.memcgs, "memcg")
 
     writeback = reclaim
+
+    def fail(self, operation: Operation) -> None:
+        """Requests are a device's, the rest is zswap's."""
+        if operation["what"] in ZSWAP_FAULTS:
+            for key in ("device", "error"):
+                if key in operation:
+                    self.fail_at(key, f"{operation['what']!r} is of zswap, it has no {key}")
+        elif "device" not in operation:
+            self.fail_at("what", f"{operation['what']!r} is of a device; name it")
+        else:
+            self.known(operation, "device", self.devices, "device")
+
+    def heal(self, operation: Operation) -> None:
+        """It needs nothing."""
 
     def mark(self, operation: Operation) -> None:
         """A label needs nothing."""

@@ -20,7 +20,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from vswaplab.errors import InvariantError, SwapError, error_for
+from vswaplab.backends.block_device import Fault
+from vswaplab.errors import InvalidArgument, InvariantError, SwapError, error_for
 from vswaplab.mm.machine import Machine
 from vswaplab.mm.memcg import Memcg
 from vswaplab.mm.process import Process, Region
@@ -224,6 +225,22 @@ class Player:
 
     def writeback(self, operation: Operation) -> None:
         self.machine.writeback(operation.get("pages"), memcg=self._memcg(operation))
+
+    def fail(self, operation: Operation) -> None:
+        what, nth, times = operation["what"], operation.get("nth", 1), operation.get("times", 1)
+        if "device" in operation:
+            fault = Fault(what, operation.get("error", "EIO"), nth=nth, times=times)
+            self.run.devices[operation["device"]].device.inject(fault)
+        elif self.machine.zswap is None:
+            raise InvalidArgument("The machine has no zswap to fail; give it one, or let a device fail.")
+        else:
+            self.machine.zswap.inject(what, nth, times)
+
+    def heal(self, operation: Operation) -> None:
+        for si in self.machine.devices:
+            si.device.clear_faults()
+        if self.machine.zswap is not None:
+            self.machine.zswap.clear_faults()
 
     def mark(self, operation: Operation) -> None:
         self.machine.mark(operation["label"])
