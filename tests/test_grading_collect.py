@@ -13,6 +13,7 @@ import pytest
 from vswaplab.errors import InvalidArgument
 from vswaplab.lab.grading.collect import Found, Roster, Submission, collect, one_line, read_roster
 from vswaplab.lab.grading.labs import LABS
+from vswaplab.lab.grading.submission import handed_in
 
 LAB = "lab1_resolve"
 
@@ -84,6 +85,15 @@ class TestLayouts:
         found = collect([tmp_path], LAB, LABS)
         assert names(found) == ["anna"]
         assert found.submissions[0].digest()
+
+    @pytest.mark.parametrize("member", ["./lab1_resolve.ipynb", "../../work/lab1_resolve.ipynb", "/root/anna.ipynb"])
+    def test_paths_in_a_zip_lead_nowhere(self, tmp_path: Path, member: str) -> None:
+        (tmp_path / "anna.zip").write_bytes(zipped(member))
+        (only,) = collect([tmp_path], LAB, LABS).submissions
+        assert handed_in(only.read(), only.file_name).cells
+        both = tmp_path / "all.zip"
+        both.write_bytes(zipped(member, "ben.ipynb"))
+        assert not {"..", "/", ""} & {part for name in names(collect([both])) for part in name.split("/")}
 
     def test_a_zip_that_is_given_is_a_folder(self, tmp_path: Path) -> None:
         given = tmp_path / "all.zip"

@@ -28,6 +28,7 @@ from vswaplab.lab.grading.remote import Local, Student, StudentError
 from vswaplab.lab.grading.results import Graded, Results, write_results
 from vswaplab.lab.grading.runner import grade, grade_all
 from vswaplab.lab.grading.signature import Host, Range
+from vswaplab.lab.grading.submission import MAX_FILE
 
 needs_sandbox = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 GOOD = "def double(x):\n    return x * 2"
@@ -209,7 +210,18 @@ class TestEveryOneHasItsRow:
         good = hand_in(tmp_path, "anna", GOOD)
         found = grade_all([Submission("ben", tmp_path / "gone.ipynb"), Submission("carl", tmp_path), good], LAB)
         assert [each.points for each in found] == [5, 0, 0]
-        assert all(each.reason and not each.failed for each in found[1:])
+        assert [each.reason for each in found[1:]] == [
+            "gone.ipynb can't be read: No such file or directory.",
+            f"{tmp_path.name} is no file; hand in the .ipynb file itself.",
+        ]
+        assert not any(each.failed for each in found)
+
+    def test_a_refusal_does_not_name_the_folder_of_whoever_grades(self, tmp_path: Path) -> None:
+        large = tmp_path / "anna.ipynb"
+        with large.open("wb") as file:
+            file.truncate(MAX_FILE + 1)
+        found = grade_all([large], LAB)
+        assert found[0].reason == "anna.ipynb is larger than 128 MiB; clear its outputs and hand it in again."
 
 
 class TestHostsAreGuarded:
@@ -331,6 +343,15 @@ class TestResults:
         Results(tmp_path, LAB).close()
         assert "anna" in (tmp_path / "results.before.jsonl").read_text()
 
+    def test_what_a_killed_run_left_beside_its_files_is_removed(self, tmp_path: Path) -> None:
+        (tmp_path / "reports").mkdir()
+        mine = tmp_path / ".gitignore"
+        mine.write_text("*", encoding="ascii")
+        for folder in (tmp_path, tmp_path / "reports"):
+            (folder / ".vswaplab-grade-x1y2z3").write_text("half a fi", encoding="ascii")
+        Results(tmp_path, LAB).close()
+        assert sorted(path.name for path in tmp_path.rglob(".*")) == [".gitignore", ".lock"]
+
     def test_two_runs_do_not_share_a_folder(self, tmp_path: Path) -> None:
         with Results(tmp_path, LAB), pytest.raises(Busy, match="Another run"):
             Results(tmp_path, LAB)
@@ -382,7 +403,7 @@ class TestResults:
         reports = list((tmp_path / "reports").iterdir())
         assert len(reports) == 2
         assert all(path.parent == tmp_path / "reports" for path in reports)
-        assert not list(tmp_path.glob(".*.csv*"))  # nothing is left beside
+        assert not list(tmp_path.rglob(".*"))  # nothing is left beside
 
     def test_what_a_learner_writes_stays_in_its_cell(self, tmp_path: Path) -> None:
         evil = "a|b\n| x | 9 of 9 |\x1b[2J<script>alert(1)</script>\ud83d"

@@ -123,8 +123,16 @@ class Cgroup:
         group.close()
         for left in group.path.parent.glob(f"{_PREFIX}*-*"):
             pid = left.name.removeprefix(_PREFIX).partition("-")[0]
-            if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            if pid.isdigit() and not _runs(pid):
                 cls(left, group.version).close()
+
+
+def _runs(pid: str) -> bool:
+    """Whether a process is there and has not ended; one that has may stay listed where nobody waits for it."""
+    with suppress(OSError):
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return status.rpartition(")")[2].split()[:1] != ["Z"]
+    return False
 
 
 def _write(path: Path, text: str) -> None:

@@ -21,8 +21,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from vswaplab.errors import InvalidArgument
-from vswaplab.lab.grading.submission import MAX_FILE, member_of, notebooks_in_zip
+from vswaplab.errors import InvalidArgument, SwapError
+from vswaplab.lab.grading.submission import MAX_FILE, member_of, notebooks_in_zip, too_large
 from vswaplab.strict import path_of, read_bounded, shown
 
 __all__ = ["Found", "Roster", "Skipped", "Submission", "collect", "one_line", "read_roster", "submissions_in"]
@@ -55,8 +55,21 @@ class Submission:
         """Return the file's bytes; a SwapError in one sentence if that can't be."""
         if self.refused:
             raise InvalidArgument(self.refused)
-        raw = read_bounded(self.path, MAX_FILE, "submission")
+        try:
+            raw = read_bounded(self.path, MAX_FILE, "submission")
+        except SwapError as error:
+            raise InvalidArgument(self._unreadable(error)) from error
         return member_of(raw, self.member, self.path.name) if self.member else raw
+
+    def _unreadable(self, error: SwapError) -> str:
+        """Say for a learner's report why the file can't be read: without the path, which is whoever grades' own."""
+        with suppress(OSError):
+            status = self.path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                return f"{shown(self.path.name)} is no file; hand in the .ipynb file itself."
+            if status.st_size > MAX_FILE:
+                return too_large(self.path.name)
+        return f"{shown(self.path.name)} can't be read: {os.strerror(error.code)}."
 
     def digest(self) -> str:
         """Return a digest of what was handed in, "" if it can't be read: whether it is the same as before."""
@@ -263,7 +276,7 @@ def _holds_many(path: Path) -> bool:
 def _in_zip(path: Path, lab: str, known: set[str], skipped: list[Skipped]) -> list[Submission]:
     found = []
     for member in notebooks_in_zip(read_bounded(path, MAX_FILE, "zip"), path.name):
-        parts = PurePosixPath(member).parts
+        parts = [part for part in PurePosixPath(member).parts if part not in ("/", "..")]
         other = next((part for part in parts[:-1] if part in known and part != lab), "") if lab else ""
         if other:
             skipped.append(Skipped(one_line(f"{path.name}/{member}"), f"a submission of {one_line(other)}"))

@@ -31,6 +31,8 @@ __all__ = ["Graded", "Results", "report", "write_results"]
 
 _WRITE_EACH = 1.0
 """Seconds between two writings of ``results.csv`` while results come."""
+_BESIDE = ".vswaplab-grade-"
+"""How the name of a file begins that is written beside its place."""
 _PLAIN_NAME = re.compile(r"\w[\w .@+()-]{0,79}")
 
 
@@ -123,7 +125,7 @@ def _cell(value: Any) -> Any:
 
 
 def _write_whole(path: Path, text: str) -> Path:
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
+    handle, beside = tempfile.mkstemp(prefix=_BESIDE, dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             file.write(text)
@@ -168,6 +170,7 @@ class Results:
         self._journal_path = out / "results.jsonl"
         _try_folder(out)
         self._lock = _locked(out)
+        _swept(out)
         lines = self._read() if resume else []
         if not resume and self._journal_path.exists() and not _is_finished(self._journal_path):
             self._journal_path.replace(out / "results.before.jsonl")
@@ -275,11 +278,18 @@ def _locked(out: Path) -> int:
     return lock
 
 
+def _swept(out: Path) -> None:
+    """Remove what killed runs left beside the places of their files."""
+    for folder in (out, out / "reports", out / "logs"):
+        for left in folder.glob(f"{_BESIDE}*"):
+            left.unlink(missing_ok=True)
+
+
 def _try_folder(out: Path) -> None:
     try:
         (out / "reports").mkdir(parents=True, exist_ok=True)
         for folder in (out, out / "reports"):
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=".try.") as file:
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=_BESIDE) as file:
                 file.write(bytes(4096))
                 file.flush()
     except OSError as error:
