@@ -11,11 +11,12 @@ from typing import Any
 
 import nbformat
 import pytest
+from gradekit import DOUBLE, GOOD, notebook
 
 from vswaplab.cli import main
 from vswaplab.errors import InvalidArgument, NoMemory, NotFound, NotPermitted
 from vswaplab.lab.grading.labs import LABS
-from vswaplab.lab.grading.model import Check, Lab, run_check
+from vswaplab.lab.grading.model import run_check
 from vswaplab.lab.grading.remote import (
     BadProtocol,
     Host,
@@ -37,39 +38,12 @@ needs_sandbox = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubble
 QUICK = Limits(seconds=10)
 
 
-def equal(student: Any, wanted: Any, *args: Any) -> None:
-    found = student.call("double", *args)
-    if found != wanted:
-        raise AssertionError(f"double({args[0]!r}) is {found!r}, not {wanted!r}")  # pytest would add words to an assert
-
-
-DOUBLE = Lab(
-    "double",
-    "Double it",
-    ("double",),
-    (
-        Check("of-two", 2, True, lambda student: equal(student, 4, 2), "double of 2"),
-        Check("of-text", 3, False, lambda student: equal(student, "abab", "ab"), "double of text"),
-    ),
-    minutes=1,
-    hardness="*",
-    score=lambda student: float(student.call("double", 21)),
-)
-"""A lab of one line: double a number, or text."""
-
-
-def notebook(source: str, lab: str = "double") -> Any:
-    cell = nbformat.v4.new_code_cell(source, metadata={"nbgrader": {"solution": True, "grade_id": "double"}})
-    return nbformat.v4.new_notebook(cells=[cell], metadata={"vswaplab": {"lab": lab}})
-
-
 def hand_in(folder: Path, name: str, source: str) -> Path:
     path = folder / f"{name}.ipynb"
     nbformat.write(notebook(source), path)
     return path
 
 
-GOOD = "def double(x):\n    return x * 2"
 HONEST = {
     "right": (GOOD, 5),
     "right-too": ("double = lambda x: x + x", 5),
