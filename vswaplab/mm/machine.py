@@ -309,7 +309,7 @@ class Machine(SwapSyscalls):
     # -- what there is to see ------------------------------------------------------------------------------------
 
     def procfs(self, name: str) -> str:
-        """Return what ``/proc/<name>`` reads, in the kernel's format: "swaps", "meminfo", "vmstat"."""
+        """Return what ``/proc/<name>`` reads, in the kernel's format: "swaps", "meminfo", "slabinfo" and more."""
         return procfs(self, instance(name, str, "name"))
 
     def debugfs(self, name: str) -> str:

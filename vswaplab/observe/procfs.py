@@ -1,7 +1,9 @@
-"""Text in the kernel's own formats: /proc/swaps, /proc/meminfo, /proc/vmstat and debugfs.
+"""Text in the kernel's own formats: /proc/swaps, meminfo, vmstat, slabinfo, vmallocinfo, and debugfs.
 
-Only lines are printed for which the model has something to count; those it has stand in the kernel's order and columns
-[BACKGROUND: fs/proc, mm/vmstat.c]. debugfs names are those of section 4.4 of docs/facts.md and of [S10].
+Slab and VmallocUsed of /proc/meminfo, and the two files that say what is in them, hold swap's metadata alone here; on a
+running kernel they are mixed with everything else that it allocates (`vswaplab.observe.kernel_memory`). Only lines are
+printed for which the model has something to count; those it has stand in the kernel's order and columns [BACKGROUND:
+fs/proc, mm/vmstat.c]. debugfs names are those of section 4.4 of docs/facts.md and of [S10].
 """
 
 from __future__ import annotations
@@ -9,8 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from vswaplab.errors import NotFound
+from vswaplab.observe.kernel_memory import Area, Cache, slab_caches, vmalloc_areas
 from vswaplab.strict import quoted
-from vswaplab.units import PAGE_SHIFT
+from vswaplab.units import PAGE_SHIFT, PAGE_SIZE
 
 __all__ = ["DEBUGFS_FILES", "PROCFS_FILES", "debugfs", "procfs"]
 
@@ -18,6 +21,12 @@ _KIB_SHIFT = PAGE_SHIFT - 10
 _FILENAME_WIDTH = 40
 _TWO_TABS_BELOW = 10_000_000  # KiB: wider numbers take the room of a tab
 _HEADING = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+_VMALLOC_START = 0xFFFFC90000000000
+_SLABINFO_HEADING = (
+    "slabinfo - version: 2.1\n"
+    "# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> "
+    ": tunables <limit> <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>\n"
+)
 _ESCAPES = {ord(" "): "\\040", ord("\t"): "\\011", ord("\n"): "\\012", ord("\\"): "\\134"}
 
 _ZSWAP_FILES = (
@@ -131,7 +140,14 @@ def _meminfo(machine: Any) -> str:
     kib["AnonPages"] = pages["nr_anon_pages"] << _KIB_SHIFT
     if "nr_shmem" in pages:
         kib["Shmem"] = pages["nr_shmem"] << _KIB_SHIFT
+    slabs = {
+        kind: sum(each.pages for each in slab_caches(machine) if each.reclaimable is kind) for kind in (True, False)
+    }
+    kib["Slab"] = sum(slabs.values()) << _KIB_SHIFT
+    kib["SReclaimable"] = slabs[True] << _KIB_SHIFT
+    kib["SUnreclaim"] = slabs[False] << _KIB_SHIFT
     kib["PageTables"] = pages["nr_page_table_pages"] << _KIB_SHIFT
+    kib["VmallocUsed"] = sum(area.pages for area in vmalloc_areas(machine)) << _KIB_SHIFT
     return "".join(f"{name + ':':<16}{value:8d} kB\n" for name, value in kib.items())
 
 
@@ -166,6 +182,42 @@ def _pages(machine: Any) -> dict[str, int]:
     }
 
 
-_READERS = {"meminfo": _meminfo, "swaps": _swaps, "vmstat": _vmstat}
+def _slabinfo(machine: Any) -> str:
+    """The caches that hold swap's metadata, in the format of version 2.1; SLUB has no tunables and shares nothing."""
+    return _SLABINFO_HEADING + "".join(map(_slabinfo_line, slab_caches(machine)))
+
+
+def _slabinfo_line(cache: Cache) -> str:
+    return (
+        f"{cache.name:<17} {cache.objects:6d} {cache.slabs * cache.objects_per_slab:6d} {cache.object_bytes:6d} "
+        f"{cache.objects_per_slab:4d} {cache.slab_pages:4d} : tunables {0:4d} {0:4d} {0:4d} "
+        f": slabdata {cache.slabs:6d} {cache.slabs:6d} {0:6d}\n"
+    )
+
+
+def _vmallocinfo(machine: Any) -> str:
+    """A line for each area: where it lies, its bytes with the guard page behind it, its caller and its pages.
+
+    A model has no text section, so the caller's name stands without an offset; areas lie one behind the other.
+    """
+    lines, start = [], _VMALLOC_START
+    for area in vmalloc_areas(machine):
+        lines.append(_vmallocinfo_line(start, area))
+        start += (area.pages + 1) * PAGE_SIZE
+    return "".join(lines)
+
+
+def _vmallocinfo_line(start: int, area: Area) -> str:
+    size = (area.pages + 1) * PAGE_SIZE
+    return f"0x{start:016x}-0x{start + size:016x} {size:7d} {area.caller} pages={area.pages} vmalloc N0={area.pages}\n"
+
+
+_READERS = {
+    "meminfo": _meminfo,
+    "slabinfo": _slabinfo,
+    "swaps": _swaps,
+    "vmallocinfo": _vmallocinfo,
+    "vmstat": _vmstat,
+}
 PROCFS_FILES = tuple(_READERS)
 """Files below /proc."""
