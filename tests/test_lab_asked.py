@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -13,12 +12,11 @@ import pytest
 from labkit import CHOOSE, EXPLAIN, HINTS, ITEMS, NUMBER, ORDER, PREDICT, answers
 
 from vswaplab import lab
-from vswaplab.cli import main
 from vswaplab.errors import InvalidArgument
 from vswaplab.lab import asked as asked_module
 from vswaplab.lab.asked import Asked, digest
 from vswaplab.lab.checking import Kind, check
-from vswaplab.lab.progress import FILE_NAME, Entry, Progress, progress_here
+from vswaplab.lab.progress import FILE_NAME, Progress
 from vswaplab.lab.questions import Check, Task
 from vswaplab.lab.tasks import run_task
 
@@ -138,113 +136,6 @@ def test_every_kind_is_one_call() -> None:
         json.dumps(asked.header)
         assert asked.plain()["view"] == "question"
     assert [digest(asked.question) for asked in made] == [asked.header["asked"] for asked in made]
-
-
-# -- progress ----------------------------------------------------------------------------------------------------------
-
-
-def test_notebooks_open_at_once_keep_each_others_answers(tmp_path: Path) -> None:
-    one, other = Progress(FILE_NAME), Progress(FILE_NAME)
-    threads = [
-        threading.Thread(target=lambda p=p, n=n: [p.record(f"{n}/q{i}", answer=i, kind="correct") for i in range(20)])
-        for p, n in ((one, "01"), (other, "02"))
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(Progress(FILE_NAME).entries) == 40
-    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{",
-        "[]",
-        "null",
-        '{"vswaplab-progress": 99, "answers": {}}',
-        '{"vswaplab-progress": 1}',
-        '{"vswaplab-progress": 1, "answers": {"a": 3}}',
-        '{"vswaplab-progress": 1, "answers": {"a": {"what": 3}}}',
-        '{"vswaplab-progress": 1, "answers": {"a": {"attempts": true}}}',
-        '{"vswaplab-progress": 1, "answers": {"a": {"kind": 1}}}',
-        '{"vswaplab-progress": 1, "seed": -1, "answers": {}}',
-        "\0" * 100,
-    ],
-)
-def test_a_broken_file_is_kept_aside_and_that_is_said(text: str, tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_text(text, encoding="utf-8")
-    progress = Progress(FILE_NAME)
-    assert progress.entries == {}
-    assert f"It is kept as {FILE_NAME}.broken-1" in progress.note
-    progress.record("a", answer=1)
-    assert (tmp_path / f"{FILE_NAME}.broken-1").read_text(encoding="utf-8") == text
-    assert Progress(FILE_NAME).entry("a").answer == 1
-    asked = Asked(NUMBER, progress)
-    asked.answer("24")
-    assert asked.header["note"] == progress.note
-
-
-def test_a_file_that_breaks_again_is_kept_beside_the_first(tmp_path: Path) -> None:
-    for number in (1, 2):
-        (tmp_path / FILE_NAME).write_text("x", encoding="utf-8")
-        assert f"broken-{number}" in Progress(FILE_NAME).note
-
-
-def test_where_nothing_can_be_written_answers_last_as_long_as_the_session(tmp_path: Path) -> None:
-    progress = Progress(tmp_path / "missing" / FILE_NAME)
-    asked = Asked(NUMBER, progress)
-    asked.answer("8")
-    asked.answer("24")
-    assert progress.entry("06/slot").attempts == 2
-    assert "not kept beyond this session" in asked.header["note"]
-
-
-def test_progress_is_exported_and_reset(tmp_path: Path) -> None:
-    progress = progress_here()
-    progress.record("05/a", answer="x", kind="correct", attempts=1)
-    progress.record("05/b", answer="y", kind="almost", attempts=2)
-    progress.record("06/a", answer="z", kind="missing", attempts=1)
-    assert str(progress).startswith("1 of 3 questions tried are answered correctly.")
-    assert progress._repr_html_().count("<tr>") == 4
-    copy = progress.export(tmp_path / "mine.json")
-    assert Progress(copy).entries == progress.entries
-    assert progress.reset("05/") == 2
-    assert list(Progress(FILE_NAME).entries) == ["06/a"]
-    assert progress.reset() == 1
-    assert Progress(FILE_NAME).entry("06/a") == Entry()
-
-
-def test_the_command_line_shows_exports_and_forgets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Asked(NUMBER).answer("24")
-    assert main(["progress"]) == 0
-    assert "06/slot" in capsys.readouterr().out
-    assert main(["progress", "--answers", str(tmp_path), "--out", str(tmp_path / "copy.json")]) == 0
-    capsys.readouterr()
-    assert main(["progress", "--reset"]) == 0
-    assert capsys.readouterr().out == "Answers forgotten: 1.\n"
-    assert main(["progress", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["answers"] == {}
-    assert Progress(tmp_path / "copy.json").entry("06/slot").answer == "24"
-
-
-def test_the_learners_seed_gives_fresh_numbers_and_is_kept(tmp_path: Path) -> None:
-    before = lab.fresh("06/a").random()
-    progress_here().set_seed(7)
-    assert lab.fresh("06/a").random() != before
-    assert lab.fresh("06/a", seed=0).random() == before
-    assert Progress(FILE_NAME).seed == 7
-
-
-def test_progress_can_be_off_or_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VSWAPLAB_PROGRESS", "off")
-    Asked(NUMBER).answer("24")
-    assert list(tmp_path.iterdir()) == []
-    monkeypatch.setenv("VSWAPLAB_PROGRESS", str(tmp_path / "mine.json"))
-    Asked(NUMBER).answer("24")
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.json"]
 
 
 # -- tasks -------------------------------------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ class Asked(QuestionView):
         self._before = given
         self.result: TaskResult | None = None
         self.observe(self._heard, "given")
+        self.progress.listen(self._noted)
 
     @property
     def said(self) -> Feedback | None:
@@ -107,8 +108,10 @@ class Asked(QuestionView):
 
     def _keep(self, **changes: Any) -> None:
         self.progress.record(self.question.id, asked=self._digest, **changes)
-        if self.header["note"] != self.progress.note:
-            self.header = {**self.header, "note": self.progress.note}
+
+    def _noted(self, note: str) -> None:
+        """Show what there is to say of the answers' file now, whichever question it came up at."""
+        self.header = {**self.header, "note": note}
 
     def _heard(self, change: traitlets.Bunch) -> None:
         """Check what the reader gave, if it is a new attempt; keep what was opened."""

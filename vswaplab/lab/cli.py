@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from vswaplab.errors import InvalidArgument
+from vswaplab.errors import InvalidArgument, NotPermitted
 from vswaplab.lab.progress import FILE_NAME, Progress
 from vswaplab.strict import path_of, shown
 
@@ -21,7 +21,10 @@ def _progress(args: argparse.Namespace) -> int:
     if args.out is not None:
         print(progress.export(args.out))
     elif args.reset:
-        print(f"Answers forgotten: {progress.reset()}.")
+        number = progress.reset()
+        if progress.unwritten:
+            raise NotPermitted(f"Nothing is forgotten. {progress.note}")
+        print(f"Answers forgotten: {number}.")
     else:
         print(json.dumps(progress.as_dict(), indent=1) if args.json else progress)
     return 0

@@ -4,7 +4,7 @@
 // the browser keeps them. What was checked here is shown at once in both cases.
 
 import { formFor } from "./answerforms.js";
-import { keep, listen, recall } from "./answers.js";
+import { isKept, keep, listen, recall } from "./answers.js";
 import { check } from "./checking.js";
 import { h } from "./dom.js";
 import { FeedbackBox } from "./feedback.js";
@@ -13,6 +13,7 @@ import { inline, prose } from "./prose.js";
 const TITLES = { choose: "Choose", number: "Number", order: "Order", explain: "Explain", predict: "Predict", task: "Task", help: "Help" };
 const LEVELS = ["where to look", "what to think of", "how to begin"];
 const NEEDS_LAB = "This one is checked by running Python: start the lab with make lab.";
+const UNKEPT = "This browser keeps nothing for this page: answers go when it is closed.";
 
 let count = 0;
 
@@ -114,8 +115,7 @@ export class Question {
   change(changes) {
     this.given = { ...this.given, ...changes };
     if (this.alone) {
-      const kept = keep(this.header.id, this.given); // which shows it
-      this.note.textContent = kept ? "" : "This browser keeps nothing for this page: answers go when it is closed.";
+      keep(this.header.id, this.given); // which shows it
     } else {
       this.model.set("given", this.given);
       this.model.save_changes();
@@ -157,7 +157,7 @@ export class Question {
     this.compare.hidden = !(this.alone && predict && this.header.rules.known && feedback?.kind === "recorded");
     this.again.hidden = !recorded || (locked && !this.alone);
     this.hintFolds.forEach((fold, at) => { fold.hidden = at > this.given.hints; });
-    if (!this.alone) this.note.textContent = this.header.note ?? "";
+    this.note.textContent = this.alone ? (isKept(this.header.id) ? "" : UNKEPT) : this.header.note ?? "";
     this.showSolution();
   }
 
