@@ -104,7 +104,8 @@ def test_replay_ends_when_its_progress_raises_and_leaves_no_file(tmp_path: Path)
 
     path = tmp_path / "swap.img"
     with pytest.raises(Enough):
-        replay(sequential(5000, 2), "256K", "virtual", swap_path=path, progress=progress)
+        replay(sequential(5000, 10_000), "256K", "virtual", swap_path=path, progress=progress)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from vswaplab.entry import (
 )
 from vswaplab.errors import InvalidArgument, NoMemory, SwapError
 from vswaplab.events import EVENT_DTYPE
+from vswaplab.lab.units import unit_factors
 from vswaplab.units import format_size, pages_of, parse_size
 
 VIRTUAL = st.integers(1, MAX_VSWAP)
@@ -77,20 +78,39 @@ def test_a_present_entry_names_its_frame(frame: int, writable: bool) -> None:
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("512K", 512 << 10), ("16M", 16 << 20), ("32G", 32 << 30), ("1.5M", 3 << 19), (" 4 KiB ", 4096), ("7", 7), (7, 7)],
+    [
+        ("512K", 512 << 10),
+        ("16M", 16 << 20),
+        ("32G", 32 << 30),
+        ("1.5M", 3 << 19),
+        (" 4 KiB ", 4096),
+        ("7", 7),
+        (7, 7),
+        ("3t", 3 << 40),
+        ("4096P", 1 << 62),
+    ],
 )
 def test_sizes_are_read_as_people_write_them(text: int | str, size: int) -> None:
     assert parse_size(text) == size
 
 
 @pytest.mark.parametrize(
-    "bad", ["", "x", "-1", -1, "1e9", "NaN", "12Q", 10**30, "9" * 40, 1.5, None, True, "1M 2M", "9999999P"]
+    "bad", ["", "x", "-1", -1, "1e9", "NaN", "12Q", 10**30, "9" * 40, 1.5, None, True, "1M 2M", "9999999P", "4E"]
 )
 def test_what_is_not_a_size_is_refused_in_one_sentence(bad: object) -> None:
     with pytest.raises(InvalidArgument) as error:
         parse_size(bad, what="ram")
     assert str(error.value).startswith("ram ")
     assert "\n" not in str(error.value)
+
+
+def test_every_suffix_that_is_read_is_named_and_written() -> None:
+    with pytest.raises(InvalidArgument, match="write bytes, or a number with K, M, G, T or P"):
+        parse_size("4E")
+    for shift, suffix in enumerate("KMGTP", 1):
+        assert parse_size(format_size(3 << 10 * shift)) == 3 << 10 * shift
+        assert format_size(3 << 10 * shift) == f"3{suffix}"
+        assert unit_factors("bytes")[f"{suffix.lower()}ib"] == 1 << 10 * shift
 
 
 def test_pages_round_up() -> None:

@@ -154,7 +154,7 @@ def test_text_of_a_proposal_says_what_its_terms_cover(capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        (["--size", "banana"], "size 'banana' is not a size; write bytes, or a number with K, M, G or T."),
+        (["--size", "banana"], "size 'banana' is not a size; write bytes, or a number with K, M, G, T or P."),
         (["--size", "0"], "A swapfile needs at least one slot; give a size of 4K or more."),
         (["--usage", "101"], "usage must be a number of 0 to 100, not 101."),
         (["--usage", "nan"], "Usage 'nan' is no percentage; give a number of 0 to 100."),

@@ -21,7 +21,7 @@ from vswaplab.backends.checksums import ChecksumMismatch, Checksums, VerifiedDev
 from vswaplab.backends.device import Device, Fault, FileDevice, MemoryDevice
 from vswaplab.backends.swapfile import SwapDevices, SwapFile
 from vswaplab.entry import make_slot
-from vswaplab.errors import DeviceIOError, InvariantError, NoSpace, SwapError
+from vswaplab.errors import DeviceIOError, InvariantError, NoMemory, NoSpace, SwapError
 from vswaplab.mm.process import Process, Region
 from vswaplab.mm.shrinkers import RESERVE_PAGES
 from vswaplab.units import PAGE_SIZE
@@ -378,6 +378,46 @@ def test_swapoff_after_failed_writes_brings_everything_in(m: Machine) -> None:
     assert len(si.write_failed) == 4
     m.swapoff(si)
     assert contents(p, region) == pages
+
+
+@pytest.mark.parametrize("zswap", [None, {"compressor": "lz4", "max_pool_percent": 10}])
+@pytest.mark.parametrize("limit", [None, "256K"])
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("ENOSPC", "failed with ENOSPC, as injected."),
+        ("EIO", "failed with EIO, as injected."),
+    ],
+)
+@pytest.mark.parametrize("design", DESIGNS)
+def test_out_of_memory_names_the_write_error_where_that_is_why(
+    design: str, fault: Any, why: str, limit: str | None, zswap: dict[str, Any] | None
+) -> None:
+    with Machine(ram="1M", design=design, zswap=zswap) as m:
+        device = m.swapon(size="8M").device
+        group = None if limit is None else m.memcg("a", max=limit)
+        p = m.spawn("app", memcg=group)
+        region = p.mmap("4M")
+        device.inject(Fault("write", fault, times=FOR_EVER))
+        with pytest.raises(NoMemory) as caught:
+            fill(p, region)
+        said = str(caught.value)
+        assert "and pages can't be swapped out, though" in said
+        assert "Writing page" in said
+        assert said.endswith(why)
+        assert "raise what keeps pages in" not in said
+
+
+def test_an_old_write_error_is_not_blamed_for_memory_that_is_full_for_another_reason() -> None:
+    with Machine(ram="1M", zswap=None) as m:
+        device = m.swapon(size="64K").device
+        p = m.spawn("app")
+        region = p.mmap("4M")
+        device.inject(Fault("write"))
+        with pytest.raises(NoMemory, match="there is no free swap slot; swap on another device") as caught:
+            fill(p, region)
+        assert device.write_errors == 1
+        assert "injected" not in str(caught.value)
 
 
 # -- no room below --------------------------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vswaplab import cli
+from vswaplab.backends.device import FileDevice
 from vswaplab.backends.swapfile import SwapDevices
 from vswaplab.errors import InvalidArgument, InvariantError, NoMemory, NoSpace
 from vswaplab.units import PAGE_SIZE
@@ -50,6 +53,34 @@ def test_swapfile_can_be_a_real_file(tmp_path: Path) -> None:
     page = page_bytes("random", 7)
     replay(sequential(20, 100), 10 * PAGE_SIZE, zswap=None, contents=[page], swap_path=tmp_path / "swap.img")
     assert (tmp_path / "swap.img").read_bytes().count(page) >= 10
+
+
+@pytest.mark.parametrize("compressor", ["zstd", None])
+def test_a_replay_that_cannot_write_leaves_no_swapfile_and_none_as_it_was(
+    compressor: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full: the file that was made goes; one that was there is cut to what it was."""
+    write = FileDevice._write
+
+    def full(self: FileDevice, page: int, data: bytes | bytearray | memoryview) -> None:
+        if page + len(data) // PAGE_SIZE > 40:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(self, page, data)
+
+    def run() -> None:
+        zswap = None if compressor is None else {"compressor": compressor, "max_pool_percent": 1}
+        replay(sequential(400, 1200), 100 * PAGE_SIZE, zswap=zswap, contents="random", swap_path=tmp_path / "swap.img")
+
+    monkeypatch.setattr(FileDevice, "_write", full)
+    with pytest.raises(NoSpace, match="the file system is full"):
+        run()
+    assert list(tmp_path.iterdir()) == []
+    FileDevice(tmp_path / "swap.img", 64 * PAGE_SIZE).close()
+    before = (tmp_path / "swap.img").read_bytes()
+    with pytest.raises(NoSpace, match="the file system is full"):
+        run()
+    assert (tmp_path / "swap.img").read_bytes()[:PAGE_SIZE] == before[:PAGE_SIZE]
+    assert (tmp_path / "swap.img").stat().st_size == len(before)
 
 
 def test_a_full_pool_is_written_back() -> None:

@@ -137,6 +137,16 @@ def test_npy_of_page_numbers_is_renumbered(tmp_path: Path) -> None:
     assert not trace.write.any()
 
 
+def test_an_empty_trace_is_refused_in_every_form(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([], np.int64))
+    empty = {"ref": np.array([], np.uint16), "write": np.array([], np.uint8), "page": np.array([], np.uint64)}
+    npz(tmp_path / "b.npz", arrays() | empty)
+    (tmp_path / "c.txt").write_text("# nothing\n")
+    for name in ("a.npy", "b.npz", "c.txt"):
+        with pytest.raises(InvalidArgument, match="holds no page number; "):
+            load_trace(tmp_path / name)
+
+
 def test_text_of_page_numbers_is_read(tmp_path: Path) -> None:
     """One page number a line, hexadecimal too, ,w for a write, comments and blank lines skipped."""
     (tmp_path / "own.txt").write_text("# mine\n12,w\n\n0x10\n12,r # again\n")

@@ -22,6 +22,7 @@ from vswaplab.strict import quoted
 __all__ = [
     "PAGE_SHIFT",
     "PAGE_SIZE",
+    "SIZE_SUFFIXES",
     "SWAP_NR_ORDERS",
     "ZERO_PAGE",
     "format_size",
@@ -38,22 +39,28 @@ SWAP_NR_ORDERS = 10
 
 ZERO_PAGE = bytes(PAGE_SIZE)
 
-_SUFFIXES = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50}
-_SIZE = re.compile(r"\s*([0-9]{1,19}(?:\.[0-9]{1,6})?)\s*([KMGTP]?)(?:I?B)?\s*", re.IGNORECASE | re.ASCII)
+SIZE_SUFFIXES = "KMGTP"
+"""What may stand behind the number of a size, each 1,024 times the one before."""
+
+_SHIFTS = {"": 0} | {suffix: 10 * nr for nr, suffix in enumerate(SIZE_SUFFIXES, 1)}
+_SIZE = re.compile(
+    rf"\s*([0-9]{{1,19}}(?:\.[0-9]{{1,6}})?)\s*([{SIZE_SUFFIXES}]?)(?:I?B)?\s*", re.IGNORECASE | re.ASCII
+)
+_LISTED = f"{', '.join(SIZE_SUFFIXES[:-1])} or {SIZE_SUFFIXES[-1]}"
 _MAX_SIZE = 1 << 62
 
 
 def parse_size(size: int | str, what: str = "size") -> int:
     """Return `size` in bytes.
 
-    Raises `InvalidArgument` (EINVAL) when it is not a size, is negative, or is beyond 4 EiB; `what` names it there.
+    Raises `InvalidArgument` (EINVAL) when it is not a size, is negative, or is beyond 4096P; `what` names it there.
     """
     if isinstance(size, str):
         match = _SIZE.fullmatch(size)
         if match is None:
-            raise InvalidArgument(f"{what} {quoted(size)} is not a size; write bytes, or a number with K, M, G or T.")
+            raise InvalidArgument(f"{what} {quoted(size)} is not a size; write bytes, or a number with {_LISTED}.")
         number, suffix = match.groups()
-        shift = _SUFFIXES[suffix.upper()]
+        shift = _SHIFTS[suffix.upper()]
         value = int(float(number) * (1 << shift)) if "." in number else int(number) << shift
     else:
         try:
@@ -63,7 +70,7 @@ def parse_size(size: int | str, what: str = "size") -> int:
                 f"{what} must be a number of bytes or text such as '64M', not {quoted(size)}."
             ) from None
     if not 0 <= value <= _MAX_SIZE:
-        raise InvalidArgument(f"{what} {quoted(size)} is out of range; give 0 to 4 EiB.")
+        raise InvalidArgument(f"{what} {quoted(size)} is out of range; give 0 to 4096P.")
     return value
 
 
@@ -75,8 +82,8 @@ def pages_of(size: int | str, what: str = "size") -> int:
 def format_size(nr_bytes: float) -> str:
     """Return `nr_bytes` as people write it, in binary units."""
     value = float(nr_bytes)
-    for suffix in ("", "K", "M", "G", "T"):
+    for suffix in ("", *SIZE_SUFFIXES[:-1]):
         if abs(value) < 1024:
             return f"{value:.4g}{suffix}"
         value /= 1024
-    return f"{value:.4g}P"
+    return f"{value:.4g}{SIZE_SUFFIXES[-1]}"

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn, Self
+from typing import Literal, Self
 from uuid import UUID, uuid4
 
 from vswaplab.backends.swap_header import SwapHeader, pack_header, parse_header
@@ -79,6 +79,8 @@ class Device(ABC):
         """Requests that began where the one before of their kind ended."""
         self.read_errors = self.write_errors = self.discard_errors = 0
         """Requests that failed."""
+        self.last_write_error = ""
+        """Why the last write that failed did; "" while none has."""
         self._read_end = self._write_end = 0
         self._armed: list[tuple[Fault, list[int]]] = []
 
@@ -110,7 +112,7 @@ class Device(ABC):
             data = self._read(page, nr)
         except OSError as error:
             self.read_errors += 1
-            self._raise("Reading", page, nr, error)
+            raise self._failed("Reading", page, nr, error) from error
         self.pages_read += nr
         return data
 
@@ -124,17 +126,21 @@ class Device(ABC):
         self.sequential_writes += page == self._write_end
         self._write_end = page + nr
         if self._armed and (fault := self._fault("write", page, nr)):
-            self.write_errors += 1
             if fault.error == "short":
                 with suppress(OSError):
                     self._write(page, memoryview(data)[: len(data) // 2])
-            raise self._injected("Writing", fault, page, nr)
+            raise self._write_failed(self._injected("Writing", fault, page, nr))
         try:
             self._write(page, data)
         except OSError as error:
-            self.write_errors += 1
-            self._raise("Writing", page, nr, error)
+            raise self._write_failed(self._failed("Writing", page, nr, error)) from error
         self.pages_written += nr
+
+    def _write_failed(self, error: SwapError) -> SwapError:
+        """Count a write that failed, and note why; returns the error."""
+        self.write_errors += 1
+        self.last_write_error = str(error)
+        return error
 
     def discard(self, page: int, nr: int) -> None:
         """Drop the contents of `nr` pages in one request: they read as zeros and take no room."""
@@ -150,7 +156,7 @@ class Device(ABC):
             self._discard(page, nr)
         except OSError as error:
             self.discard_errors += 1
-            self._raise("Discarding", page, nr, error)
+            raise self._failed("Discarding", page, nr, error) from error
         self.pages_discarded += nr
 
     def inject(self, fault: Fault) -> None:
@@ -215,7 +221,7 @@ class Device(ABC):
         try:
             return self._read(0, 1)
         except OSError as error:
-            self._raise("Reading", 0, 1, error)
+            raise self._failed("Reading", 0, 1, error) from error
 
     def write_header_page(self, data: bytes) -> None:
         """Replace page 0; not counted as a request, and no injected fault hits it."""
@@ -223,7 +229,7 @@ class Device(ABC):
         try:
             self._write(0, data)
         except OSError as error:
-            self._raise("Writing", 0, 1, error)
+            raise self._failed("Writing", 0, 1, error) from error
 
     def _require_open(self) -> None:
         if not self._end:
@@ -258,17 +264,17 @@ class Device(ABC):
         code = errno.ENOSPC if fault.error == "ENOSPC" and fault.op != "read" else errno.EIO
         return error_for(code, f"{doing} {what} of {self.name} failed with {fault.error}, as injected.")
 
-    def _raise(self, doing: str, page: int, nr: int, error: OSError) -> NoReturn:
-        """Raise the error of a request for one of the system's: no room to write is -ENOSPC, everything else -EIO."""
+    def _failed(self, doing: str, page: int, nr: int, error: OSError) -> SwapError:
+        """Return the error of a request for one of the system's: no room to write is -ENOSPC, everything else -EIO."""
         full = error.errno in _FULL and doing != "Reading"
         if isinstance(error, DeviceIOError) or (full and isinstance(error, NoSpace)):
-            raise error
+            return error
         what = f"{doing} {_pages(page, nr)} of {self.name} failed"
         if full:
             why = "the file system is full or lets no file be so large"
-            raise NoSpace(f"{what}: {why}; free space, then try again.") from error
+            return NoSpace(f"{what}: {why}; free space, then try again.")
         why = os.strerror(error.errno) if error.errno else str(error)
-        raise DeviceIOError(f"{what}: {why}; see to the device, then try again.") from error
+        return DeviceIOError(f"{what}: {why}; see to the device, then try again.")
 
 
 def _pages(page: int, nr: int) -> str:

@@ -15,7 +15,7 @@ from vswaplab.units import PAGE_SIZE
 __all__ = ["unit_factors"]
 
 _SIZE = {"b": 1.0, "byte": 1.0, "bytes": 1.0, "page": float(PAGE_SIZE), "pages": float(PAGE_SIZE)}
-for _shift, _letter in ((10, "k"), (20, "m"), (30, "g"), (40, "t")):  # K is 1024, as everywhere here
+for _shift, _letter in ((10, "k"), (20, "m"), (30, "g"), (40, "t"), (50, "p")):  # K is 1024, as everywhere here
     _SIZE |= {_letter + _ending: float(1 << _shift) for _ending in ("", "b", "ib")}
 _TIME = {"s": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
 _SHARE = {"%": 1.0, "percent": 1.0, "per cent": 1.0}

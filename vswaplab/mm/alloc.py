@@ -47,6 +47,7 @@ class Allocation(Kswapd):
         folio, can do without [BACKGROUND].
         """
         best, left, idle = self._usage(full), retries, 0
+        errors = [(si.device, si.device.write_errors) for si in self.devices]
         while best + nr > self._limit(full):
             if full is self.root_memcg:
                 self.vm_events["allocstall_movable"] += 1
@@ -62,7 +63,8 @@ class Allocation(Kswapd):
             if left <= 0 or idle >= MAX_IDLE_ROUNDS:
                 if full is not self.root_memcg and retries > 1:
                     full.count("oom")
-                raise NoMemory(self._out_of_memory(nr, full))
+                failed = next((device for device, before in errors if device.write_errors > before), None)
+                raise NoMemory(self._out_of_memory(nr, full, "" if failed is None else failed.last_write_error))
 
     def memcg_limit_lowered(self, memcg: Memcg, hard: bool) -> None:
         """Reclaim what a cgroup has over the memory.max (`hard`) or memory.high that was just set; what can't be had
@@ -86,17 +88,21 @@ class Allocation(Kswapd):
     def _limit(self, memcg: Memcg) -> int:
         return self.ram_pages - self.watermarks.min if memcg.max is None else memcg.max >> PAGE_SHIFT
 
-    def _out_of_memory(self, nr: int, full: Memcg) -> str:
+    def _out_of_memory(self, nr: int, full: Memcg, write_error: str) -> str:
+        """Say what is full and what to do; `write_error` is why pages could not be written to their device."""
         what = "the machine" if full is self.root_memcg else f"memory cgroup {full.path}"
         knob = "ram" if full is self.root_memcg else "memory.max"
         usage, limit = self._usage(full), format_size(self._limit(full) << PAGE_SHIFT)
         pool = self.zswap.pool_pages if self.zswap is not None else 0
         held = f"{usage} pages of {limit} in use" + (f", the zswap pool holds {pool}" if pool else "")
         room = self.devices.free_pages
+        begin = f"Out of memory: {nr} more page{'s' * (nr > 1)} for {what}, {held}, and"
+        if write_error:
+            return f"{begin} pages can't be swapped out, though {room} slots are free. {write_error}"
         if room:
             way = f"what is left can't be swapped out ({room} slots are free)"
             advice = f"give more {knob}, or raise what keeps pages in (memory.swap.max, memory.zswap.max, writeback)"
         else:
             way = "there is no free swap slot"
             advice = f"swap on another device, give more {knob}, or unmap something"
-        return f"Out of memory: {nr} more page{'s' * (nr > 1)} for {what}, {held}, and {way}; {advice}."
+        return f"{begin} {way}; {advice}."

@@ -22,7 +22,7 @@ import re
 from typing import TYPE_CHECKING, Protocol
 
 from vswaplab.errors import Again, InvalidArgument, NotFound
-from vswaplab.units import PAGE_SHIFT, PAGE_SIZE, parse_size
+from vswaplab.units import PAGE_SHIFT, PAGE_SIZE, SIZE_SUFFIXES, parse_size
 
 if TYPE_CHECKING:
     from vswaplab.mm.memcg import Memcg
@@ -97,7 +97,7 @@ MEMCG_FILES = (
 """The files there are, in the order of the alphabet."""
 WRITABLE_FILES = ("cgroup.procs", *sorted(_LIMIT_FILES), "memory.reclaim", "memory.zswap.writeback")
 
-_SIZE = re.compile(r"\d{1,18}[KMGTP]?", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(rf"\d{{1,18}}[{SIZE_SUFFIXES}]?", re.IGNORECASE | re.ASCII)
 _PID = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 _SWAPPINESS = re.compile(r"swappiness=(\d{1,3}|max)", re.ASCII)
 _MAX_SWAPPINESS = 200

@@ -322,7 +322,8 @@ def replay(
     swapfile; `swap_path` makes it a real file, else it is in memory. With `contents` None nothing is compressed or
     copied: the backing is zswap in name, or swapfile slots if `zswap` is None. `verify` compares every page that comes
     back with what went out. `progress` is called with (events done, events). InvariantError if a page comes back
-    changed; NoSpace when swap is full; other errors as the parts raise them.
+    changed; NoSpace when swap is full; other errors as the parts raise them. A replay that fails leaves no swapfile
+    that it has made, and one that was there as it found it.
     """
     choice(design, "design", _DESIGNS)
     verify, seed = flag(verify, "verify"), seed_number(seed)
@@ -344,6 +345,10 @@ def replay(
         _apply(layer, events, _BATCH if contents is None else _REAL_BATCH, progress)
         if verify and contents is not None:
             layer.swap.check()
+    except BaseException:
+        for si in devices:
+            si.device.undo()  # a swapfile that was made for this goes
+        raise
     finally:
         for si in devices:
             si.device.close()

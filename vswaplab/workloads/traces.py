@@ -134,6 +134,8 @@ def load_trace(name_or_path: str | Path, unit: str | None = None) -> Trace:
             found = read_text(path, file, unit, lambda references: _require_room(path.stem, references))
         trace = replace(Trace.from_pages(path.stem, found.numbers, found.write), accesses=found.accesses)
         unit = found.unit
+    if not len(trace):
+        raise InvalidArgument(f"{shown(path)} holds no page number; save one at least, or see docs/traces.md.")
     if unit is None:
         require_pages(shown(path), np.unique(trace.page))
     return replace(trace, unit=unit or PAGE)
