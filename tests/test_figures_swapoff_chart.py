@@ -88,9 +88,9 @@ def test_kernels_stand_below_with_the_slopes_of_the_table() -> None:
     fits = kernel_fits()
     legacy = next(found for kernel, found in fits.items() if "vswap" not in kernel)
     said = words(figure)
-    assert f"<b>legacy</b> {legacy['instructions per page'].slope:,.0f} a page" in said
-    assert f"<b>legacy</b> {legacy['instructions per PTE'].slope:,.1f} a PTE" in said
-    assert said.count("<b>virtual</b> flat") == 2
+    assert f"<b>7.2.13</b> {legacy['instructions per page'].slope:,.0f} a page" in said
+    assert f"<b>7.2.13</b> {legacy['instructions per PTE'].slope:,.1f} a PTE" in said
+    assert said.count("<b>7.2.13+STE</b> flat") == 2
     assert len(points(figure)) == 2 * 6
     assert any("in zswap" in note.text for note in figure.layout.annotations)
 
@@ -120,6 +120,12 @@ def test_a_chart_may_have_one_column() -> None:
     figure = swapoff_chart([each for each in grid() if each["swapped_pages"] == 256])
     assert len(points(figure)) == 4
     assert all("stranger's mapping grows" in note.text for note in figure.layout.annotations)
+
+
+def test_a_range_without_a_power_of_ten_has_an_axis() -> None:
+    rows = [row(design, pages, 16_384) for design in ("legacy", "virtual") for pages in (256, 512)]
+    narrow = [{**each, "pages_read": 2 * each["swapped_pages"] / 1.5, "seconds": 2e-3} for each in rows]
+    assert len(swapoff_chart(narrow).layout.yaxis.tickvals) >= 1
 
 
 def test_rows_in_which_nothing_grows_are_refused() -> None:
@@ -152,7 +158,7 @@ def test_sizes_stand_below_the_axis_in_binary_units() -> None:
 def test_alt_text_names_the_slopes_of_model_and_kernels() -> None:
     text = alt_text(grid(), kernel_rows())
     assert "page table entries visited: legacy 1.00 a PTE, virtual 0.00 a PTE." in text
-    assert re.search(r"instructions of real kernels: legacy 33,5\d\d\.\d\d a page", text)
+    assert re.search(r"instructions of emulated kernels: 7\.2\.13 33,5\d\d\.\d\d a page, 7\.2\.13\+STE ", text)
     assert swapoff_chart(grid(), kernel_rows()).layout.meta["alt"] == text
 
 
@@ -169,7 +175,7 @@ def test_the_slopes_of_all_lines_stand_in_one_table() -> None:
     assert found["model: PTEs visited for each PTE mapped"] == ("1.00", "0.00")
     assert found["model: nanoseconds for each PTE mapped"] == ("10.00", "0.00")
     assert found["model: microseconds for each page swapped"] == ("10.01", "10.00")
-    assert found["kernels: instructions for each page swapped"][0] == "33,504.00"
+    assert found["7.2.13 and 7.2.13+STE, emulated: instructions for each page swapped"][0] == "33,504.00"
     assert len(slopes_table(grid()).rows) == 4
 
 

@@ -150,6 +150,8 @@ DATED = re.compile(
     r"\b(today(?:'s)?|until now|until then|nowadays|swap table's next phase|not merged yet|the old way)\b",
     re.IGNORECASE,
 )
+OF_A_KERNEL = re.compile(r"6\.19|Linux|mainline|kernel")
+"""In the library "until then" is mostly said of a moment of a run; a lesson has to be read to tell."""
 TREE = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
@@ -158,8 +160,6 @@ TREE = [
     *sorted(path for kind in ("py", "js", "json") for path in (ROOT / "vswaplab").rglob(f"*.{kind}")),
 ]
 TRUE = {
-    "vswaplab/mm/unuse.py": "what was done until then stays done",  # until the signal or the error came
-    "vswaplab/lab/__init__.py": "It can be changed until then.",  # until the run has answered the prediction
     "notebooks/07_allocation.ipynb": "Until then it keeps its header",  # until the cluster's last slot is freed
     "docs/corrections.md": "",  # quotes what was said
 }
@@ -172,7 +172,9 @@ def test_no_text_says_today_of_a_kernel_of_some_day() -> None:
     for path in TREE:
         name = path.relative_to(ROOT).as_posix()
         for line in path.read_text(encoding="utf-8").splitlines():
-            if DATED.search(line):
+            word = DATED.search(line)
+            of_a_run = word and path.suffix in (".py", ".js") and word[0].lower() == "until then"
+            if word and not (of_a_run and not OF_A_KERNEL.search(line)):
                 if name in TRUE and TRUE[name] in line:
                     used.add(name)
                 else:

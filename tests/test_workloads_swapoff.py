@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from vswaplab.cli import main
 from vswaplab.errors import InvalidArgument, NotFound
+from vswaplab.figures.swapoff_chart import kernel_rows
 from vswaplab.units import PAGE_SIZE
 from vswaplab.workloads import kernel_tables, swapoff
 from vswaplab.workloads.swapoff import (
@@ -25,6 +27,8 @@ from vswaplab.workloads.swapoff import (
     swapoff_table,
 )
 from vswaplab.workloads.swapoff_kernel import (
+    ON_A_DEVICE,
+    STATED,
     kernel_fits,
     kernel_fits_text,
     kernel_swapoffs,
@@ -231,7 +235,37 @@ def test_kernels_slopes_are_those_the_tables_state() -> None:
     assert abs(virtual["instructions per PTE"].slope) < 1
     assert virtual["instructions per PTE"].r_squared < 0.1
     assert virtual["reads per page"].slope == pytest.approx(0, abs=1e-12)
-    assert "18; virtual swap" in kernel_fits_text(fits)
+    text = kernel_fits_text(fits)
+    assert "18; 7.2.13+STE, pages on a device, instructions per page: 32,100" in text
+
+
+def test_what_is_said_of_kernels_names_which_and_how() -> None:
+    """7.2.13 has the swap table of phase 4; the other is it with three patches of the edition's RFC v2; emulated."""
+    patched = "Linux 7.2.13, with the swap table of phase 4, and patches 1 to 3 of the Swap Table Edition, RFC v2 [S8]"
+    for text in (kernel_fits_text(kernel_fits()), walked_table(who_is_walked(swapped=16, strangers=1))):
+        assert "Linux 7.2.13, with the swap table of phase 4" in text
+        assert patched in text
+        assert "under full emulation (QEMU TCG), on one CPU" in text
+    stock, edition = (kernel_rows()[at] for at in (0, -1))
+    assert (stock["kernel"], edition["kernel"], edition["title"]) == ("7.2.13", "7.2.13+STE", patched)
+    assert kernel_tables.kernel_title("6.12.107") == "Linux 6.12.107"
+    readme = " ".join((kernel_tables.data_dir() / "README.md").read_text(encoding="utf-8").split())
+    assert 'carries patches 1-3 of "Virtual Swap Space (Swap Table Edition)" RFC v2' in readme
+    assert f"swapoff, virtual: {STATED[ON_A_DEVICE]:,} instructions a page for pages on the device" in readme
+
+
+def test_the_lesson_names_the_kernels_wherever_a_number_of_theirs_stands() -> None:
+    (path,) = (kernel_tables.data_dir().parent / "notebooks").glob("05_*.ipynb")
+    cells = ["".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    told = [" ".join(cell.split()) for cell in cells]
+    for start in ("## 2. Who is walked?", "The lowest panels are no model."):
+        (cell,) = (each for each in told if each.startswith(start))
+        for words in ("7.2.13", "swap table of phase 4", "patches 1 to 3", "RFC v2", "full emulation", "one CPU"):
+            assert words in cell, (start, words)
+    assert any("STATED[ON_A_DEVICE]" in cell for cell in cells)
+    assert not any(
+        re.search(r"real legacy kernel|A virtual kernel|with and without virtual swap", each) for each in told
+    )
 
 
 def test_model_reads_what_the_kernels_read() -> None:
@@ -296,7 +330,7 @@ def test_command_prints_model_and_kernels_together(capsys: pytest.CaptureFixture
     """Without ``--json``: the model's counts and slopes, the kernels' slopes, and who is walked."""
     assert main(["swapoff", "--swapped", "16", "32", "--mapped", "2M", "16M"]) == 0
     text = capsys.readouterr().out
-    for part in ("legacy: ", "virtual: ", "7.2.13 (legacy)", "7.2.13+vswap (virtual)", "R^2", "before the owner"):
+    for part in ("legacy: ", "virtual: ", "7.2.13 (Linux 7.2.13,", "7.2.13+STE (Linux", "R^2", "before the owner"):
         assert part in text
 
 

@@ -31,7 +31,7 @@ from vswaplab.figures.chart import (
 from vswaplab.figures.palette import Theme, theme_named
 from vswaplab.figures.tables import Table, table
 from vswaplab.units import PAGE_SIZE, format_size
-from vswaplab.workloads.kernel_tables import design_of
+from vswaplab.workloads.kernel_tables import design_of, kernel_name, kernel_title
 from vswaplab.workloads.swapoff_kernel import kernel_swapoffs
 
 __all__ = [
@@ -83,11 +83,11 @@ _MODEL = {
     MAPPED: (_Measure("ptes_visited", "page table entries visited", _per), _SECONDS),
     SWAPPED: (_Measure("pages_read", "pages read", _per), _SECONDS),
 }
-_KERNEL = _Measure("instructions", "real kernels: guest instructions", _rate, log=False)
+_KERNEL = _Measure("instructions", "emulated kernels: guest instructions", _rate, log=False)
 
 
 def swapoff_chart(rows: Iterable[Row], kernels: Iterable[Row] = (), theme: str = "auto") -> go.Figure:
-    """Return the chart: two columns (mappings grow, swapped pages grow), three rows (counted, timed, real kernels).
+    """Return the chart: two columns (mappings grow, swapped pages grow), three rows (counted, timed, emulated kernels).
 
     The lowest row is left out without `kernels`, a column where nothing grows. InvalidArgument if nothing does.
     """
@@ -110,10 +110,15 @@ def slope(xs: Sequence[float], ys: Sequence[float]) -> float:
 
 
 def kernel_rows() -> list[dict[str, Any]]:
-    """Return what real kernels were measured to do as rows for the chart: no stranger, or one that grows."""
+    """Return what running kernels were measured to do as rows for the chart: no stranger, or one that grows.
+
+    ``design`` is the one whose place a kernel takes in the chart, ``kernel`` its own name.
+    """
     return [
         {
             "design": design_of(each.kernel),
+            "kernel": kernel_name(each.kernel),
+            "title": kernel_title(each.kernel),
             "swapped_pages": each.swapped_pages,
             "mapped_ptes": each.mapped_ptes,
             "instructions": each.instructions,
@@ -147,6 +152,11 @@ def _growing(rows: Sequence[Row], grows: str) -> tuple[list[Row], float]:
 def _points(rows: Sequence[Row], design: str, grows: str, name: str) -> tuple[list[float], list[float]]:
     own = [row for row in rows if row["design"] == design]
     return [float(row[grows]) for row in own], [float(row[name]) for row in own]
+
+
+def _name_of(rows: Sequence[Row], design: str) -> str:
+    """Return what a line is called: the kernel that was measured, else the design that ran in the model."""
+    return next((str(row["kernel"]) for row in rows if row["design"] == design and "kernel" in row), design)
 
 
 def _fitted(xs: Sequence[float], ys: Sequence[float]) -> tuple[list[float], list[float]]:
@@ -227,7 +237,8 @@ class _Chart:
     def _label(self, cell: _Cell, design: str) -> tuple[float, str]:
         xs, ys = _points(cell.rows, design, cell.grows, cell.measure.name)
         said = cell.measure.said(xs, ys, _NAMES[cell.grows][0])
-        return max(ys[-1], cell.floor if cell.measure.log else 0.0), f"<b>{design}</b> {said}"
+        name = _name_of(cell.rows, design)
+        return max(ys[-1], cell.floor if cell.measure.log else 0.0), f"<b>{name}</b> {said}"
 
     def _line(self, cell: _Cell, design: str) -> list[dict[str, Any]]:
         """Return a design's points and the line through them: on linear axes the one whose slope is named."""
@@ -260,7 +271,7 @@ class _Chart:
                     "opacity": 1,
                     "line": {"width": 2 if first else 0},
                 },
-                "hovertemplate": f"{design}: %{{customdata:,.6~g}}<extra></extra>",
+                "hovertemplate": f"{_name_of(cell.rows, design)}: %{{customdata:,.6~g}}<extra></extra>",
                 **common,
             },
         ]
@@ -306,7 +317,7 @@ def _y_axis(cell: _Cell) -> dict[str, Any]:
     if not cell.measure.log:
         return {"range": [low, high], "nticks": 5}
     powers = [10.0**power for power in range(-9, 13) if cell.floor * 1.5 < 10.0**power < high]
-    every = -(-len(powers) // 5)
+    every = max(1, -(-len(powers) // 5))  # there may be no power of ten in a narrow range
     shown = powers[::every]
     if len(shown) < 2:
         steps = (factor * 10.0**power for power in range(-9, 13) for factor in (1, 2, 5))
@@ -334,11 +345,11 @@ def alt_text(rows: Iterable[Row], kernels: Iterable[Row] = ()) -> str:
         what = "mappings of a stranger grow" if grows == MAPPED else "swapped pages grow"
         for source, name, words in (
             (rows, _MODEL[grows][0].name, _MODEL[grows][0].title),
-            (kernels, "instructions", "instructions of real kernels"),
+            (kernels, "instructions", "instructions of emulated kernels"),
         ):
             chosen, _ = _growing(source, grows)
             slopes = [
-                f"{design} {slope(*_points(chosen, design, grows, name)):,.2f} a {unit}"
+                f"{_name_of(chosen, design)} {slope(*_points(chosen, design, grows, name)):,.2f} a {unit}"
                 for design in dict.fromkeys(row["design"] for row in chosen)
             ]
             if slopes:
@@ -350,8 +361,13 @@ def swapoff_tables(rows: Iterable[Row], kernels: Iterable[Row] = ()) -> list[Tab
     """Return the chart as tables: the model's counts, then those of the kernels if there are any."""
     columns = ("design", SWAPPED, MAPPED, "ptes_visited", "pages_read")
     model = [{**{name: row[name] for name in columns}, "milliseconds": f"{1000 * row['seconds']:,.2f}"} for row in rows]
-    counted = [{name: row[name] for name in ("design", SWAPPED, MAPPED, "instructions")} for row in kernels]
-    return [table(model, "swapoff in the model"), *([table(counted, "swapoff in real kernels")] if counted else [])]
+    counted = [
+        {"kernel": row.get("kernel", row["design"]), **{name: row[name] for name in (SWAPPED, MAPPED, "instructions")}}
+        for row in kernels
+    ]
+    titles = dict.fromkeys(row["title"] for row in kernels if "title" in row)
+    caption = "; ".join(["swapoff in kernels under full emulation", *titles])
+    return [table(model, "swapoff in the model"), *([table(counted, caption)] if counted else [])]
 
 
 _SLOPES = (
@@ -359,8 +375,8 @@ _SLOPES = (
     ("seconds", MAPPED, 1e9, "model: nanoseconds for each PTE mapped"),
     ("pages_read", SWAPPED, 1.0, "model: pages read for each page swapped"),
     ("seconds", SWAPPED, 1e6, "model: microseconds for each page swapped"),
-    ("instructions", MAPPED, 1.0, "kernels: instructions for each PTE mapped"),
-    ("instructions", SWAPPED, 1.0, "kernels: instructions for each page swapped"),
+    ("instructions", MAPPED, 1.0, "7.2.13 and 7.2.13+STE, emulated: instructions for each PTE mapped"),
+    ("instructions", SWAPPED, 1.0, "7.2.13 and 7.2.13+STE, emulated: instructions for each page swapped"),
 )
 
 

@@ -23,6 +23,7 @@ from typing import TypeVar
 from vswaplab.backends.compressors import available
 from vswaplab.errors import InvalidArgument, NotFound
 from vswaplab.mm.machine import Machine
+from vswaplab.status import MAINLINE
 from vswaplab.strict import choice, quoted, read_bounded, shown
 from vswaplab.units import PAGE_SIZE
 from vswaplab.workloads.corpus import MIX_PAGES, MIXES, data_dir, mix_pages
@@ -31,6 +32,7 @@ from vswaplab.workloads.kernel_tables_cells import Comparison, exempt, lines_of
 from vswaplab.workloads.kernel_tables_named import BYTES, SWAPOUT_NAMED
 
 __all__ = [
+    "HOW_MEASURED",
     "STAND_IN",
     "KernelRow",
     "cells",
@@ -99,8 +101,38 @@ class KernelRow:
 
 
 def design_of(kernel: str) -> str:
-    """Return the design that a kernel of the tables has."""
+    """Return the design whose place a kernel of the tables takes: in which page tables are, or are not, walked.
+
+    None of them is the design itself: see `kernel_title`.
+    """
     return "virtual" if "+vswap" in kernel else "legacy"
+
+
+HOW_MEASURED = "under full emulation (QEMU TCG), on one CPU, instructions of the guest counted"
+"""How each number of ``data/kernel`` was got, as ``data/README.md`` tells."""
+_STE = "patches 1 to 3 of the Swap Table Edition, RFC v2 [S8]"
+
+
+def kernel_name(kernel: str) -> str:
+    """Return a kernel's name as a label has it: 7.2.13, 7.2.13+STE.
+
+    >>> kernel_name("7.2.13+vswap, no swapfile")
+    '7.2.13+STE, no swapfile'
+    """
+    return kernel.replace("+vswap", "+STE")
+
+
+def kernel_title(kernel: str) -> str:
+    """Return what a kernel of the tables is.
+
+    >>> kernel_title("7.2.13")
+    'Linux 7.2.13, with the swap table of phase 4'
+    """
+    version, _, patched = kernel.partition("+")
+    release = tuple(int(part) for part in version.split(".")[:2])
+    had = [each.phase for each in MAINLINE if tuple(int(part) for part in each.release.split(".")) <= release]
+    title = f"Linux {version}" + (f", with the swap table of phase {had[-1]}" if had else "")
+    return f"{title}, and {_STE}" if patched else title
 
 
 def stores_incompressible(kernel: str) -> bool:

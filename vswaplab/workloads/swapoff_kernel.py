@@ -5,8 +5,10 @@ the instructions it took. `kernel_fits` draws the same lines through it as `vswa
 model's rows. `who_is_walked` sets the two side by side for each kind of stranger: instructions for each of its page
 table entries in the kernel, entries visited for each of them in the model.
 
-The table has Linux 7.2.13 with and without virtual swap, with the pages in zswap. ``data/README.md`` gives two more
-numbers of the same measurement, whose rows are not in the table: `STATED`.
+The table has two kernels, with pages in zswap: Linux 7.2.13, with the swap table of phase 4, and 7.2.13 with patches
+1 to 3 of the Swap Table Edition, RFC v2, both under full emulation on one CPU. Neither is the legacy or the virtual
+design of this lab; each walks, or does not walk, as that one does. ``data/README.md`` gives two more numbers of the
+same measurement, whose rows are not in the table: `STATED`.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vswaplab.workloads.kernel_tables import count_of, design_of, read_table
+from vswaplab.workloads.kernel_tables import HOW_MEASURED, count_of, design_of, kernel_name, kernel_title, read_table
 from vswaplab.workloads.kernel_tables_cells import lines_of
 from vswaplab.workloads.swapoff import STATES, Fit, fit, measure_swapoff
 
 __all__ = [
+    "ON_A_DEVICE",
     "STATED",
     "KernelSwapoff",
     "Walked",
@@ -29,9 +32,10 @@ __all__ = [
     "who_is_walked",
 ]
 
+ON_A_DEVICE = "7.2.13+STE, pages on a device, instructions per page"
 STATED = {
     "6.12, instructions per PTE": 18,
-    "virtual swap, pages on a device, instructions per page": 32_100,
+    ON_A_DEVICE: 32_100,
 }
 """As ``data/README.md`` states them; their rows are not in the table, so they are not computed here."""
 
@@ -107,9 +111,9 @@ def kernel_fits_text(fits: dict[str, dict[str, Fit]]) -> str:
         for name, line in found.items():
             fixed = "flat" if line.r_squared is None else f"R^2 {line.r_squared:.4f}"
             parts.append(f"{line.slope:,.2f} {name} ({fixed})")
-        lines.append(f"{kernel} ({design_of(kernel)}): {', '.join(parts)}")
+        lines.append(f"{kernel_name(kernel)} ({kernel_title(kernel)}): {', '.join(parts)}")
     stated = "; ".join(f"{name}: {number:,}" for name, number in STATED.items())
-    return "\n".join([*lines, f"stated with the tables, rows not among them: {stated}"])
+    return "\n".join([*lines, f"stated with the tables, rows not among them: {stated}", f"All {HOW_MEASURED}."])
 
 
 @dataclass(frozen=True)
@@ -150,12 +154,17 @@ def who_is_walked(swapped: int = 256, strangers: int = 4) -> Iterator[Walked]:
 
 
 def walked_table(walked: Iterator[Walked] | list[Walked]) -> str:
-    """Return the kinds of strangers as text, with the reason below what is walked."""
-    lines = [["design", "strangers went out", "state", "kernel: instructions a PTE", "R^2", "model: visits a PTE"]]
+    """Return the kinds of strangers as text; below it what each state is, and which kernels were measured."""
+    lines = [["strangers went out", "state", "kernel", "instructions a PTE", "R^2", "model", "visits a PTE"]]
+    kernels = []
     for each in walked:
+        kernels += [each.kernel] if each.kernel else []
         line = each.instructions
         slope = "not measured" if line is None else f"{line.slope:.1f}"
         r_squared = "" if line is None or line.r_squared is None else f"{line.r_squared:.3f}"
-        lines.append([each.design, f"{each.where} the owner", each.state, slope, r_squared, f"{each.visited:.3f}"])
+        name = kernel_name(each.kernel) if each.kernel else "none"
+        row = [f"{each.where} the owner", each.state, name, slope, r_squared, each.design, f"{each.visited:.3f}"]
+        lines.append(row)
     states = [f"  {state}: {what}" for state, what in STATES.items()]
-    return "\n".join([*lines_of(lines, 3), *states])
+    titles = [f"  {kernel_name(kernel)}: {kernel_title(kernel)}" for kernel in dict.fromkeys(kernels)]
+    return "\n".join([*lines_of(lines, 3), *states, *titles, f"  kernels: {HOW_MEASURED}"])
