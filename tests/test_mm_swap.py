@@ -256,13 +256,28 @@ def test_a_large_folio_on_a_slow_device_comes_back_page_by_page() -> None:
         assert contents(p, region) == pages
 
 
-def test_a_large_folio_without_a_contiguous_run_is_split_and_goes_out_page_by_page() -> None:
-    with machine(swap="68K") as m:  # 16 slots, of which slot 0 is the header's: no aligned run of 16
-        p = m.spawn("app")
-        region = p.mmap("64K", order=4)
+@pytest.mark.parametrize("design", ["virtual", "legacy"])
+@pytest.mark.parametrize("order", [4, 9])
+def test_a_large_folio_without_a_run_is_split_in_legacy_and_stays_in_memory_in_virtual(design: str, order: int) -> None:
+    """Legacy splits when folio_alloc_swap finds no run; v6 finds out later, and makes it dirty and active [S13 S50]."""
+    pages_there = 2 << order  # slots enough, but slot 0 is the header's and every other slot is taken
+    with machine(swap=None, design=design, ram="16M", page_cluster=0) as m:
+        m.swapon(size=2 * pages_there * PAGE_SIZE)
+        small, singles, _ = out(m, pages=2 * pages_there - 1)
+        for i in range(0, singles.pages, 2):
+            small.munmap(singles.page(i))
+        p = m.spawn("large")
+        region = p.mmap(PAGE_SIZE << order, order)
         pages = fill(p, region)
-        assert {folio.order for folio in m.frames.values() if folio is not m.zero_folio} == {4}
-        assert m.reclaim() == 16
+        freed = m.reclaim()
+        large = [folio for folio in m.frames.values() if folio.order == order]
+        if design == "legacy":
+            assert (freed, large, m.root_memcg.stat("thp_swpout_fallback")) == (1 << order, [], order == 9)
+        else:
+            assert (freed, len(large), m.root_memcg.stat("thp_swpout_fallback")) == (0, 1 << order, 0)
+            assert (large[0].active, large[0].dirty, large[0].in_swapcache) == (True, True, True)
+            assert {m.swap.lookup(large[0].swap + i).type for i in range(1 << order)} == {Backing.FOLIO}
+        m.check()
         assert contents(p, region) == pages
 
 
@@ -433,7 +448,7 @@ def test_pagein_of_an_entry_that_is_gone_returns_nothing() -> None:
 
 def test_pages_survive_a_long_mixed_run(tmp_path: Path) -> None:
     with machine(swap=None, ram="128K") as m:
-        m.swapon(tmp_path / "swap.img", size="2M")
+        m.swapon(tmp_path / "swap.img", size="4M")  # the first cluster has the header in it: no large folio fits there
         p = m.spawn("app")
         region = p.mmap("512K", order=2)
         pages = fill(p, region)

@@ -215,6 +215,23 @@ def test_machines_of_a_run_are_those_of_the_numbers_that_follow() -> None:
 
 
 @both
+def test_large_folios_that_fill_memory_and_find_no_run_are_no_failure_of_the_machine(design: str) -> None:
+    """In the virtual design nothing splits them: the run gives them a device with runs before it reads all."""
+    drawn: dict[str, Any] = {name: SHAPE[name].choices[0] for name in SHAPE if SHAPE[name].choices}
+    run = Operations.begin(
+        lambda **options: Machine(design=design, **options),
+        Counter(),
+        **drawn | {"ram": 24, "slots": 100, "seed": 1, "device": "memory", "zswap": None, "verify": False, "order": 3},
+    )
+    run.do("write", {"who": 0, "where": 0, "count": 28, "kind": "noise", "seed": 1})
+    if design == "virtual":
+        assert {folio.order for folio in run.machine.frames.values()} >= {3}
+        assert run.machine.reclaim() == 0
+    run.finish()
+    run.close()
+
+
+@both
 def test_a_pool_as_large_as_memory_is_no_failure_of_the_machine(design: str) -> None:
     """Nothing but a store makes the pool smaller: the run writes back what is over the limit before it reads all."""
     drawn: dict[str, Any] = {name: SHAPE[name].choices[0] for name in SHAPE if SHAPE[name].choices}

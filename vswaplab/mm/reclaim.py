@@ -3,7 +3,7 @@
 The oldest inactive folio goes first. If it was referenced since the last look it gets a second chance; if it was
 referenced twice, or through more than one PTE, it becomes active. Otherwise it gets swap entries, its PTEs are
 replaced by them, the contents go wherever the swap layer finds room, and the frame is free. A folio that nothing
-takes stays in memory, dirty and active, in the swap cache [S13].
+takes stays in memory, dirty and active, in the swap cache, whole if it is a large one [S13].
 
 Three ask for it: an allocation that found a limit or the machine full (`DIRECT`), kswapd, and whoever writes
 memory.reclaim (`PROACTIVE`). Pages are counted to the cgroup they belong to, whoever asked.
@@ -141,22 +141,18 @@ class Reclaim(Shrinkers):
         if folio.dirty:
             result = swap.swap_writeout(folio)
             self._drain_released()
-            if result is Writeout.ACTIVATE and self._worth_splitting(folio):
-                self._pageout_parts(folio, scan)
-                return
             if result is not Writeout.WRITTEN:
                 self._finish(folio, scan, activate=result is Writeout.ACTIVATE)
                 return
         swap.remove_mapping(folio, self._shadow(folio, scan.target))
         self._finish(folio, scan)
 
-    def _worth_splitting(self, folio: Folio) -> bool:
-        """Whether single pages may find room where a refused large folio found no contiguous run."""
-        assert folio.memcg is not None
-        return folio.order > 0 and self.devices.free_pages > 0 and folio.memcg.zswap_writeback_enabled()
-
     def _pageout_parts(self, folio: Folio, scan: _Scan) -> None:
-        """No virtual range or no physical run for a folio: split it and swap its pages out one by one."""
+        """A folio finds no entries in a row: split it, and swap its pages out one by one.
+
+        In legacy an entry is a slot, so this is where the want of a run shows. A virtual range can always be had; there
+        the want of a run shows only when the folio is written out, and nothing splits it then [S13 S50].
+        """
         if not folio.order:
             self._put_back(folio, activate=True)
             return

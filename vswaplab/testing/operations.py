@@ -108,7 +108,8 @@ class Operations(ProcessOperations, FileOperations, GroupOperations, DeviceOpera
     def _read_everything(self) -> None:
         """With the faults and limits gone and room to swap, nothing may stand in the way of reading."""
         self.let_everything_work()
-        self.machine.swapon(size="4M")
+        # Clusters for every order, and asked first: without a run a large folio stays in memory, and there it may be all.
+        self.machine.swapon(size="16M", priority=32767)
         self._shrink_pool()
         try:
             for process in self.processes:
