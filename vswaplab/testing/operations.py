@@ -108,7 +108,7 @@ class Operations(ProcessOperations, FileOperations, GroupOperations, DeviceOpera
     def _read_everything(self) -> None:
         """With the faults and limits gone and room to swap, nothing may stand in the way of reading."""
         self.let_everything_work()
-        # Clusters for every order, and asked first: without a run a large folio stays in memory, and there it may be all.
+        # Clusters for every order, and asked first: without a run a large folio stays in memory, were that full of it.
         self.machine.swapon(size="16M", priority=32767)
         self._shrink_pool()
         try:
