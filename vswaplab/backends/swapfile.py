@@ -233,7 +233,10 @@ class SwapDevices(SwapGlobals):
             self.add_avail(si)
 
     def do_discards(self) -> int:
-        """Issue the pending discards of all devices; return how many clusters became free."""
+        """Issue the pending discards of all devices, as their workers do; return how many clusters became free.
+
+        A machine does it at the end of the operation that emptied the clusters.
+        """
         return sum(si.do_discards() for si in self.active)
 
     def free_slots(self, slot: int, nr: int = 1) -> None:

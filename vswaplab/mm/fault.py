@@ -67,11 +67,14 @@ class Faults(SwapIn):
             self.record.cpu = cpu
 
     def _settle(self, background: bool = True) -> None:
-        """After an operation: free what the swap layer let go of, let zswap's worker run if it was woken, and do what
-        reclaim has to do in the background, unless a page is about to be used.
+        """After an operation: free what the swap layer let go of, let zswap's worker and the devices' discard workers
+        run if they were woken, and do what reclaim has to do in the background, unless a page is about to be used.
         """
         self._drain_released()
         self._shrink_worker()
+        for si in self.devices.active:
+            if si.lists.discard:
+                si.do_discards()
         if background and self._background:
             self._run_background()
 
