@@ -94,6 +94,10 @@ SAID = [
     ("README.md", "MAINLINE_SINCE"),
     ("README.md", "STILL"),
     ("docs/glossary.md", "STANDING"),
+    ("docs/facts.md", "STANDING"),
+    ("docs/facts.md", "LAST_POSTINGS"),
+    ("docs/facts.md", "MAINLINE_SINCE"),
+    ("docs/facts.md", "STILL"),
 ]
 
 
