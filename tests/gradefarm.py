@@ -9,6 +9,7 @@ import copy
 import csv
 import json
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -239,6 +240,7 @@ def main() -> int:
     from vswaplab import cli
 
     LABS[FARM.name] = FARM
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as from a terminal: jobs in the background ignore it
     return cli.main(sys.argv[1:])
 
 

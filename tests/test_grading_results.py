@@ -352,6 +352,18 @@ class TestResults:
         Results(tmp_path, LAB).close()
         assert sorted(path.name for path in tmp_path.rglob(".*")) == [".gitignore", ".lock"]
 
+    def test_what_is_written_is_not_written_again_at_the_end(self, tmp_path: Path) -> None:
+        """An interrupted run of hundreds ends at once: a report costs the disk a moment each."""
+        with Results(tmp_path, LAB) as results:
+            results.add(some("anna", log="x"), "d1")
+            (report, log) = tmp_path / "reports" / "anna.md", tmp_path / "logs" / "anna.log"
+            before = [path.stat().st_ino for path in (report, log)]
+            results.finish()
+            assert [path.stat().st_ino for path in (report, log)] == before
+            report.write_text("half a fi", encoding="ascii")
+            results.finish()
+            assert "double" in report.read_text(encoding="utf-8").casefold()
+
     def test_two_runs_do_not_share_a_folder(self, tmp_path: Path) -> None:
         with Results(tmp_path, LAB), pytest.raises(Busy, match="Another run"):
             Results(tmp_path, LAB)

@@ -279,7 +279,9 @@ class Student:
         if self._pending:
             raise BadProtocol("Something else than an answer came back: it answers before it is asked.")
         left = memoryview(line)
-        self._selector.register(self._writes, selectors.EVENT_WRITE)
+        left = left[self._sent(left) :]
+        if left:  # the pipe is full: seldom, so that it is not asked before each line
+            self._selector.register(self._writes, selectors.EVENT_WRITE)
         try:
             while left or b"\n" not in self._pending:
                 self._look(deadline)

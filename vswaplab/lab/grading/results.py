@@ -125,10 +125,15 @@ def _cell(value: Any) -> Any:
 
 
 def _write_whole(path: Path, text: str) -> Path:
+    """Write a file beside its place and rename it; one that says the same already is left, so that ending is quick."""
+    raw = text.encode("utf-8", "backslashreplace")
+    with suppress(OSError):
+        if path.read_bytes() == raw:
+            return path
     handle, beside = tempfile.mkstemp(prefix=_BESIDE, dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(raw)
             file.flush()
             os.fsync(file.fileno())
         Path(beside).chmod(0o666 & ~_umask())
