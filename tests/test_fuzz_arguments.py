@@ -53,7 +53,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
         f"Machine.{name}": keyword(machine, name)
         for name in (
             *("ram", "design", "cpus", "seed", "zswap", "page_cluster", "trace", "min_free", "privileged", "verify"),
-            *("nodes", "default_priority"),
+            *("nodes", "default_priority", "overcommit_memory"),
         )
     },
     **{

@@ -40,7 +40,7 @@ def test_a_stop_leaves_the_device_on_and_loses_nothing(runners: Race) -> None:
         assert stop.pages_lost == 0
         if stop.error:
             assert stop.still_on
-            assert stop.errno == {"signal": "Interrupted", "memory": "NoMemory"}[stop.why]
+            assert stop.errno == {"signal": "Interrupted", "memory": "Killed"}[stop.why]
             if stop.why == "signal":
                 assert all(count <= total for count, total in zip(stop.counted, whole.tolist(), strict=True))
         else:

@@ -18,10 +18,12 @@ __all__ = [
     "Interrupted",
     "InvalidArgument",
     "InvariantError",
+    "Killed",
     "NoMemory",
     "NoSpace",
     "NotFound",
     "NotPermitted",
+    "OutOfMemory",
     "SwapError",
     "error_for",
     "hold",
@@ -44,6 +46,10 @@ class NoMemory(SwapError):
     """-ENOMEM: no page, no virtual slot or no memory for metadata."""
 
     code = _errno.ENOMEM
+
+
+class OutOfMemory(NoMemory):
+    """-ENOMEM: no page in the whole machine, whatever was reclaimed; where Linux calls its OOM killer."""
 
 
 class NoSpace(SwapError):
@@ -92,6 +98,10 @@ class Interrupted(SwapError):
     """-EINTR: a signal (here: the cancel hook) ended a long operation half-way."""
 
     code = _errno.EINTR
+
+
+class Killed(Interrupted):
+    """-EINTR: the OOM killer ended the task half-way, so that nobody sees the errno."""
 
 
 class NotPermitted(SwapError):

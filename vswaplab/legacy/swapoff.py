@@ -22,7 +22,8 @@ class LegacySwapoff(LegacyIO):
     def swapoff(self, type: int, host: SwapoffHost) -> SwapoffReport:
         """Take device `type` off, and report what that took.
 
-        Interrupted (-EINTR) on a signal, NoMemory (-ENOMEM) when a page can't be had, DeviceIOError (-EIO) when one
+        Interrupted (-EINTR) on a signal, NoMemory (-ENOMEM) when a page can't be had (OutOfMemory when the machine is
+        full, which kills whoever calls swapoff), DeviceIOError (-EIO) when one
         can't be read: then the device is on again with its old priority, nothing is lost, and swapoff may be tried
         again. Linux leaves a poison marker in place of a page that can't be read, and goes on; the model stops, so
         that nothing is lost. A round that frees nothing is NoMemory too, where Linux would try for ever.

@@ -6,7 +6,7 @@ memory in use shrink. Pages that merely move from a folio into the compressed po
 
 from __future__ import annotations
 
-from vswaplab.errors import NoMemory
+from vswaplab.errors import NoMemory, OutOfMemory
 from vswaplab.mm.folio import Folio
 from vswaplab.mm.kswapd import MAX_IDLE_ROUNDS, MAX_RECLAIM_RETRIES, Kswapd
 from vswaplab.mm.memcg import Memcg
@@ -26,8 +26,8 @@ class Allocation(Kswapd):
     def _alloc_folio(self, order: int, memcg: Memcg, retries: int = MAX_RECLAIM_RETRIES) -> Folio:
         """Return a folio of zeros charged to `memcg`, with one reference: the caller's.
 
-        NoMemory when `retries` rounds of reclaim in a row have made no progress; then nothing has changed but what
-        reclaim has moved.
+        NoMemory when `retries` rounds of reclaim in a row have made no progress (OutOfMemory, which is one, when it is
+        the machine that is full); then nothing has changed but what reclaim has moved.
         """
         nr = 1 << order
         while (full := memcg.over_limit(nr)) is not None:
@@ -64,7 +64,8 @@ class Allocation(Kswapd):
                 if full is not self.root_memcg and retries > 1:
                     full.count("oom")
                 failed = next((device for device, before in errors if device.write_errors > before), None)
-                raise NoMemory(self._out_of_memory(nr, full, "" if failed is None else failed.last_write_error))
+                error = OutOfMemory if full is self.root_memcg else NoMemory
+                raise error(self._out_of_memory(nr, full, "" if failed is None else failed.last_write_error))
 
     def memcg_limit_lowered(self, memcg: Memcg, hard: bool) -> None:
         """Reclaim what a cgroup has over the memory.max (`hard`) or memory.high that was just set; what can't be had

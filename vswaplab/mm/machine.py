@@ -95,6 +95,7 @@ class Machine(SwapSyscalls):
     kswapd (see `vswaplab.mm.kswapd`). `nodes`: NUMA nodes, each with an equal share of the CPUs; on each of them
     zswap has lists of its own. `default_priority`: what swapon gives a device without a priority: "equal", -1 to all,
     which take turns (since Linux 6.19); "falling", -2, -3 and on down, the first filled first (up to 6.18) [S48].
+    `overcommit_memory`: 0, 1 or 2, as vm.overcommit_memory; with 2 swapoff may be refused up front (see `syscalls`).
     """
 
     def __init__(
@@ -112,12 +113,14 @@ class Machine(SwapSyscalls):
         verify: bool = False,
         nodes: int = 1,
         default_priority: str = "equal",
+        overcommit_memory: int = 0,
     ) -> None:
         make = DESIGNS[choice(design, "design", DESIGNS)]
         cpus = whole_number(cpus, "cpus", 1, MAX_CPUS)
         seed = seed_number(seed)
         privileged, verify = flag(privileged, "privileged"), flag(verify, "verify")
         page_cluster = whole_number(page_cluster, "page_cluster", 0, 9)
+        overcommit_memory = whole_number(overcommit_memory, "overcommit_memory", 0, 2)
         ram_pages = pages_of(ram, "ram")
         if ram_pages < MIN_RAM_PAGES:
             raise InvalidArgument(f"A machine needs at least {format_size(MIN_RAM_PAGES * PAGE_SIZE)} of ram.")
@@ -139,6 +142,7 @@ class Machine(SwapSyscalls):
         self.nodes = nodes
         self.online_cpus = list(range(cpus))
         self.privileged = privileged
+        self.overcommit_memory = overcommit_memory
         self.trace: Trace | None = record
         """The log of all events, None if it is off."""
         self._closed = False

@@ -7,9 +7,15 @@
 | ENOENT | no such file, and no size to make one with | no such file |
 | EBUSY | on already, by whatever path; held by another program | pinned |
 | ENOSPC | no room for the header of a new file | |
-| ENOMEM | no address space for the maps | no room in memory for what the device holds |
+| ENOMEM | no address space for the maps | strict overcommit has no room for the device's pages; a cgroup is full |
 | EIO | the header can't be read | a page can't be read |
-| EINTR | | a signal |
+| EINTR | | a signal; SIGKILL from the OOM killer |
+
+Memory may be missing at two points of a swapoff. *Up front* the pages of the whole device, used or not, are held
+against what overcommit allows (``security_vm_enough_memory_mm``): that can refuse only under strict accounting
+(`overcommit_memory` 2), since by the default heuristic the device itself is part of what there is. *On the way* the
+task that calls swapoff is the preferred victim of the OOM killer (``set_current_oom_origin``): it is killed (`Killed`),
+nobody else is, and the device is on again [S51].
 
 [BACKGROUND: swapon(2), swapon(8)]. A refused swapon leaves a file as it found it: one that it made itself goes again.
 A refused swapoff leaves the device on, with its old priority, behind those of the same priority.
@@ -24,13 +30,26 @@ from pathlib import Path
 
 from vswaplab.backends.device import Device, FileDevice, MemoryDevice
 from vswaplab.backends.swapfile import Discard, SwapFile
-from vswaplab.errors import Busy, InvalidArgument, NotFound, NotPermitted, SwapError, error_for
+from vswaplab.errors import (
+    Busy,
+    InvalidArgument,
+    Killed,
+    NoMemory,
+    NotFound,
+    NotPermitted,
+    OutOfMemory,
+    SwapError,
+    error_for,
+)
 from vswaplab.events import Event
 from vswaplab.mm.unuse import Unuse
 from vswaplab.protocols import SwapoffReport
 from vswaplab.strict import shown
 
-__all__ = ["SwapSyscalls"]
+__all__ = ["OVERCOMMIT_RATIO", "SwapSyscalls"]
+
+OVERCOMMIT_RATIO = 50
+"""vm.overcommit_ratio: per cent of RAM in the commit limit [BACKGROUND]."""
 
 
 class SwapSyscalls(Unuse):
@@ -40,6 +59,9 @@ class SwapSyscalls(Unuse):
     """Whether the machine's user has CAP_SYS_ADMIN; without it swapon and swapoff are NotPermitted (EPERM)."""
     cancel: Callable[[], bool] | None = None
     """Asked now and then during swapoff, `reclaim` and `writeback`; True ends them, as a signal would."""
+
+    overcommit_memory: int = 0
+    """vm.overcommit_memory: 0 heuristic, 1 always, 2 never more than the commit limit. Only swapoff asks here."""
 
     def swapon(
         self,
@@ -74,16 +96,24 @@ class SwapSyscalls(Unuse):
     ) -> SwapoffReport:
         """Take a device off: all it holds comes back to memory. Return counts of what that took; the device is closed.
 
-        InvalidArgument if it is not on, NotFound if there is no such file, NotPermitted. NoMemory, Interrupted (by
-        `cancel` or `Machine.cancel`), DeviceIOError or Busy: the device is on as before, nothing is lost, and swapoff
-        may be tried again.
+        InvalidArgument if it is not on, NotFound if there is no such file, NotPermitted. NoMemory if it is refused up
+        front or a cgroup is full, Killed if the machine is, Interrupted (by `cancel` or `Machine.cancel`),
+        DeviceIOError or Busy: the device is on as before, nothing is lost, and swapoff may be tried again.
         """
         self.require_open()
         self._require_privilege("swapoff")
         si = self._find_device(device)
+        self._require_commit(si)
         hook, self.cancel = self.cancel, cancel or self.cancel
         try:
             report = self.swap.swapoff(si.type, self)
+        except OutOfMemory as error:
+            self.vm_events["oom_kill"] += 1
+            self.devices.log.append("Out of memory: Killed process (swapoff)")
+            raise Killed(
+                "swapoff was killed for want of memory: the OOM killer picks the task that calls it; the device is on "
+                f"and complete, run it again with more memory. {error}"
+            ) from error
         finally:
             self.cancel = hook
             self._settle()
@@ -99,6 +129,27 @@ class SwapSyscalls(Unuse):
     def _require_privilege(self, call: str) -> None:
         if not self.privileged:
             raise NotPermitted(f"{call} needs CAP_SYS_ADMIN, which this machine's user lacks; set privileged to True.")
+
+    @property
+    def committed_pages(self) -> int:
+        """Pages that processes and tmpfs files may come to use (Committed_AS): all regions are private and writable."""
+        regions = sum(vma.pages for process in self.processes.values() for vma in process.mm.vmas)
+        return regions + sum(file.present_pages + file.swapped_pages for file in self.shmem_files.values())
+
+    @property
+    def commit_limit_pages(self) -> int:
+        """Pages that may be used in all under strict accounting (CommitLimit): half of RAM, and swap."""
+        return self.ram_pages * OVERCOMMIT_RATIO // 100 + self.devices.total_pages
+
+    def _require_commit(self, si: SwapFile) -> None:
+        """NoMemory if overcommit has no room for the pages of a whole device. C name: ``__vm_enough_memory`` [S51]."""
+        if self.overcommit_memory != 2:  # by the heuristic a device that is on always fits: it is part of the sum
+            return
+        if self.committed_pages + si.pages >= self.commit_limit_pages:
+            raise NoMemory(
+                f"swapoff refused: {self.committed_pages} pages are committed, and the {si.pages} of the device on top "
+                f"are beyond the limit of {self.commit_limit_pages}; unmap something, or set overcommit_memory to 0."
+            )
 
     def _device(self, path: str | os.PathLike[str] | Device | None, size: int | str | None) -> Device:
         """Return the device to swap on, made if it is not one already."""

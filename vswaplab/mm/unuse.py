@@ -97,7 +97,7 @@ class Unuse(Shmem):
         except (Exists, NotFound):
             return self._cached_folio(entry)
         except NoMemory as error:
-            raise NoMemory(f"swapoff stopped: no page for swap entry {entry:#x}. {error}") from error
+            raise type(error)(f"swapoff stopped: no page for swap entry {entry:#x}. {error}") from error
         except DeviceIOError as error:
             raise DeviceIOError(f"swapoff stopped: swap entry {entry:#x} can't be read. {error}") from error
         finally:

@@ -63,6 +63,7 @@ _EVENTS = (
     "pgscan_anon",
     "pgsteal_anon",
     "pageoutrun",
+    "oom_kill",
     "thp_fault_alloc",
     "thp_swpout",
     "thp_swpout_fallback",
@@ -77,7 +78,15 @@ _EVENTS = (
 _COUNTED_AS = {"pgsteal_anon": "pgsteal", "pgscan_anon": "pgscan"}
 """All pages here are anonymous (or of tmpfs), so these two are all of reclaim, for a limit of a cgroup too."""
 _OF_THE_MACHINE = frozenset(
-    {"allocstall_movable", "pgsteal_kswapd", "pgsteal_direct", "pgscan_kswapd", "pgscan_direct", "pageoutrun"}
+    {
+        "allocstall_movable",
+        "pgsteal_kswapd",
+        "pgsteal_direct",
+        "pgscan_kswapd",
+        "pgscan_direct",
+        "pageoutrun",
+        "oom_kill",
+    }
 )
 """Not counted here when it was done for a limit of a cgroup; memory.stat of the cgroup has it [BACKGROUND]."""
 

@@ -27,7 +27,8 @@ class Swapoff(SwapIO):
     def swapoff(self, type: int, host: SwapoffHost) -> SwapoffReport:
         """Take device `type` off, and report what that took.
 
-        Interrupted (-EINTR) on a signal, NoMemory (-ENOMEM) when a page can't be had, DeviceIOError (-EIO) when one
+        Interrupted (-EINTR) on a signal, NoMemory (-ENOMEM) when a page can't be had (OutOfMemory when the machine is
+        full, which kills whoever calls swapoff), DeviceIOError (-EIO) when one
         can't be read, Busy (-EBUSY) while the device is pinned: then the device is on again with its old priority,
         nothing is lost, and swapoff may be tried again.
         """
@@ -78,7 +79,7 @@ class Swapoff(SwapIO):
             try:
                 folio = self._pagein(entry, host, report)
             except NoMemory as error:
-                raise NoMemory(f"swapoff stopped: no page for swap entry {entry}. {error}") from error
+                raise type(error)(f"swapoff stopped: no page for swap entry {entry}. {error}") from error
             except DeviceIOError as error:
                 raise DeviceIOError(f"swapoff stopped: swap entry {entry} can't be read. {error}") from error
             if folio is None or self.swp_entry_to_swp_slot(entry) != slot:

@@ -30,7 +30,7 @@ __all__ = ["COUNTED", "DESIGNS", "PARTS", "WHYS", "Race", "Stop", "Track", "race
 DESIGNS = ("legacy", "virtual")
 COUNTED = ("tables_walked", "ptes_visited", "slots_scanned", "pages_read", "ptes_rewritten")
 """Fields of the report that a track samples, in the order of its columns."""
-WHYS = {"signal": "a signal (EINTR)", "memory": "no memory left (ENOMEM)"}
+WHYS = {"signal": "a signal (EINTR)", "memory": "no memory left (swapoff is killed)"}
 """What may stop it."""
 PARTS = (25, 50, 75)
 """Percent of the way at which the stops are."""

@@ -106,7 +106,7 @@ export class SwapoffRace {
   ended(track) {
     const stop = this.race.stopOf(track);
     if (!stop || !stop.error) return stop ? "done before memory was missed" : "done";
-    return stop.why === "signal" ? "stopped by a signal: EINTR" : "stopped for want of memory: ENOMEM";
+    return stop.why === "signal" ? "stopped by a signal: EINTR" : "killed for want of memory";
   }
 
   verdict() {
