@@ -12,7 +12,7 @@ import pytest
 
 from vswaplab import status
 from vswaplab.errors import InvariantError, NotFound
-from vswaplab.export.site.front import front_page
+from vswaplab.export.site.front import front_page, journey_html
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = sorted((ROOT / "notebooks").glob("[01]*.ipynb"))
@@ -118,6 +118,7 @@ def test_the_front_page_says_where_the_series_stands() -> None:
     page = front_page([])
     assert status.box() in page
     assert page.index(status.box()) < page.index("<!-- journey -->")
+    assert f"<b>{status.BASE_NAME}.</b>" in journey_html()
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)

@@ -14,7 +14,7 @@ from typing import Any
 from vswaplab.entry import Backing, swp_slot_t
 from vswaplab.mm.machine import Machine
 from vswaplab.observe.state import State
-from vswaplab.status import BASE, box
+from vswaplab.status import BASE_NAME, box
 from vswaplab.units import PAGE_SIZE
 from vswaplab.workloads.corpus import real_page_array
 
@@ -54,7 +54,7 @@ STAGES = (
 )
 """Heading of each stage, what happens in the legacy design, what in the virtual one."""
 
-_TITLES = {"legacy": f"Mainline, as of Linux {BASE}", "virtual": "Virtual swap, as posted"}
+_TITLES = {"legacy": BASE_NAME, "virtual": "Virtual swap, as posted"}
 
 
 @cache
