@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from mmkit import contents, fill, machine, noise, text
 
@@ -134,6 +136,16 @@ def test_a_cgroup_at_its_zswap_limit_writes_its_own_pages_back() -> None:
         assert app.zswap_bytes == 2 * PAGE_SIZE  # stored as they are
         assert (app.stat("zswpwb"), app.swap_pages) == (14, 14)
         assert contents(p, region) == pages
+
+
+def test_zswap_is_on_by_default_which_mainline_s_is_not_and_the_list_of_limits_says_so() -> None:
+    """CONFIG_ZSWAP_DEFAULT_ON is n in mainline [BACKGROUND]; a machine is made without by zswap=None."""
+    with Machine() as m, Machine(zswap=None) as without:
+        assert m.zswap is not None
+        assert (m.zswap.enabled, without.zswap) == (True, None)
+    limits = Path(__file__).parent.parent / "docs" / "leaves-out.md"
+    (row,) = [line for line in limits.read_text(encoding="utf-8").splitlines() if "CONFIG_ZSWAP_DEFAULT_ON" in line]
+    assert "Machine(zswap=None)" in row
 
 
 def test_a_page_that_cannot_be_decompressed_is_an_error_and_stays() -> None:

@@ -87,8 +87,9 @@ def _trace(trace: int | bool, design: str) -> Trace | None:
 class Machine(SwapSyscalls):
     """A machine of `ram` bytes (number or text like "16M") and `cpus` CPUs, with `design` of swap.
 
-    `zswap`: parameters that differ from `ZSWAP_DEFAULTS`, or None for no zswap. `seed`: for whoever generates work
-    for the machine; the machine itself draws no random numbers. `trace`: how many events to keep, False for none.
+    `zswap`: parameters that differ from `ZSWAP_DEFAULTS`, or None for no zswap; mainline has it off by default, this
+    model on. `seed`: for whoever generates work for the machine; the machine itself draws no random numbers.
+    `trace`: how many events to keep, False for none.
     `page_cluster`: swap readahead in windows of ``1 << page_cluster`` pages, 0 for none. `privileged`: whether swapon
     and swapoff are allowed, EPERM if not. `verify`: keep a checksum of each page written to a device, and fail with EIO
     rather than read another. `min_free`: memory to keep free, in bytes or text, "auto" for a share of RAM, None for no
