@@ -125,7 +125,7 @@ def test_a_line_that_is_no_number_is_refused_by_line_and_column(
         (codecs.BOM_UTF16_LE + b"1\0\n\0\x00\xd8\n\0", "line 2, column 1 has .*no page number"),
         (codecs.BOM_UTF16_LE + b"1\0\n\0" + b"2", "line 2, column 1 has .*no page number"),
         (b"1\n\xff\xfe\n", "line 2, column 1 has a byte that is no UTF-8"),
-        (gzip.compress(b"12\n"), "packed by gzip; unpack it with gunzip"),
+        (gzip.compress(b"12\n", mtime=0), "packed by gzip; unpack it with gunzip"),
         (b"\x28\xb5\x2f\xfd" + bytes(20), "packed by zstd"),
         (b"\xfd7zXZ\0" + bytes(20), "packed by xz"),
         (b"BZh9" + bytes(20), "packed by bzip2"),
@@ -250,7 +250,7 @@ def test_what_valgrind_writes_is_read(tmp_path: Path) -> None:
 
 PAGES = [(1, False), (2, True), (1, False)]
 SAMPLES: dict[str, tuple[bytes, str | None, list[tuple[int, bool]]]] = {
-    "trace.txt.gz": (gzip.compress(b"1\n2,w\n1\n"), None, PAGES),
+    "trace.txt.gz": (gzip.compress(b"1\n2,w\n1\n", mtime=0), None, PAGES),
     "hex.txt": (b"1f\n20\n0a\n", None, [(31, False), (32, False), (10, False)]),
     "letters.txt": (b"0x1008,L\n0x400000,I\n0x2ff0,S\n0x1010,M\n", "byte", [(1, False), (2, True), (1, True)]),
     "table.csv": (b"time,page,op\n0.1,1,read\n0.2,2,write\n0.3,1,read\n", None, PAGES),
