@@ -82,7 +82,6 @@ def test_where_nothing_can_be_written_one_sentence_says_what_to_do(tmp_path: Pat
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.slow
 def test_the_lab_opens_with_a_home_that_cannot_be_written(root: Path, tmp_path: Path) -> None:
     checkout = tmp_path / "Søren's Kurs #1"
     (checkout / "notebooks").mkdir(parents=True)
@@ -107,7 +106,6 @@ def test_the_lab_opens_with_a_home_that_cannot_be_written(root: Path, tmp_path: 
     assert re.search(r"lab/tree/notebooks/00_start_here\.ipynb", said)
 
 
-@pytest.mark.slow
 def test_a_notebook_becomes_a_page_with_a_home_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "n.ipynb").write_text(
         '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code", "id": "a",'

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from pathlib import Path
 
-import libcachesim
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -17,6 +17,10 @@ from vswaplab.workloads import generators
 from vswaplab.workloads.lru import LruEvents, Waves, have_numba, lru_events, lru_misses
 from vswaplab.workloads.traces import load_trace
 
+if sys.version_info < (3, 14):
+    import libcachesim
+
+needs_libcachesim = pytest.mark.skipif(sys.version_info >= (3, 14), reason="libcachesim has no wheels for Python 3.14")
 REFERENCES = st.lists(st.integers(0, 12), max_size=120)
 FRAMES = st.integers(1, 15)
 SIZES = (64, 128, 256, 512, 1024)
@@ -101,6 +105,7 @@ def lcs_misses(ref: npt.NDArray[np.unsignedinteger], frames: int, path: Path) ->
     return round(miss_ratio * len(ref))
 
 
+@needs_libcachesim
 @pytest.mark.parametrize("name", ["cc1", "python_json", "sort", "sqlite"])
 def test_misses_equal_libcachesim_on_real_traces(name: str, tmp_path: Path) -> None:
     """Five memory sizes, each exact for the program (64 frames and more): equal miss counts."""
@@ -109,6 +114,7 @@ def test_misses_equal_libcachesim_on_real_traces(name: str, tmp_path: Path) -> N
     assert ours == {frames: lcs_misses(ref, frames, tmp_path / "trace.bin") for frames in SIZES}
 
 
+@needs_libcachesim
 @pytest.mark.parametrize(
     "ref",
     [
