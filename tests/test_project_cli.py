@@ -145,6 +145,7 @@ COMMANDS: dict[str, list[str]] = {
     "overhead --size 1M --usage": ["", "101", "-1", "infinity"],
     "overhead --size 1M --design": ["", "both"],
     "overhead --size 1M --backend": ["", "both"],
+    "overhead --size 1M --baseline": ["", "both"],
     "overhead --size 1M --mode": ["", "both"],
     "overhead --size 1M --layout": ["", "both"],
     "overhead --size 1M --seed": ["-1", "4294967296"],
