@@ -137,7 +137,8 @@ def test_ledgers_of_a_host_are_the_mix_at_its_usage(sample: HostSwap) -> None:
     ledgers = host_ledgers(sample)
     assert mix.slots % 512 == 0
     assert 0 < usage <= 100
-    assert set(ledgers) == {"legacy", "virtual"}
+    assert set(ledgers) == {"legacy", "linux-7.2", "virtual"}
+    assert ledgers["linux-7.2"].total_bytes < ledgers["legacy"].total_bytes
     assert ledgers["legacy"].total_bytes > 0
 
 
@@ -250,5 +251,5 @@ def test_damaged_files_never_raise(texts: dict[str, bytes], which: str, seed: in
             assert device.path.isprintable()
         assert all(note.endswith(".") for note in host.notes)
         if host.size:
-            assert set(host_ledgers(host)) == {"legacy", "virtual"}
+            assert set(host_ledgers(host)) == {"legacy", "linux-7.2", "virtual"}
         assert host.telling in (True, False)

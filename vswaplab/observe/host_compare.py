@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from vswaplab.backends.swap_cluster import SWAPFILE_CLUSTER
 from vswaplab.errors import InvalidArgument
 from vswaplab.observe.host import HostSwap
-from vswaplab.observe.ledger_mix import Mix, mix_ledger
+from vswaplab.observe.ledger_mix import MIX_BASELINES, Mix, mix_ledger
 from vswaplab.observe.ledger_model import AS_POSTED, Ledger, Mode
 from vswaplab.units import PAGE_SIZE
 
@@ -85,9 +85,12 @@ def host_mix(host: HostSwap, mode: Mode = AS_POSTED) -> tuple[Mix, float]:
 
 
 def host_ledgers(host: HostSwap, mode: Mode = AS_POSTED) -> Mapping[str, Ledger]:
-    """Return the metadata of a machine's swap devices at their usage, by design; errors as for `host_mix`."""
+    """Return the metadata of a machine's swap devices at their usage, by design; errors as for `host_mix`.
+
+    Beside "legacy", Linux 6.19, and "virtual" stands what mainline is since: "linux-7.2".
+    """
     mix, usage = host_mix(host, mode)
-    return {design: mix_ledger(design, mix, usage) for design in ("legacy", "virtual")}
+    return {design: mix_ledger(design, mix, usage) for design in (*MIX_BASELINES, "virtual")}
 
 
 def events_between(earlier: HostSwap, later: HostSwap) -> dict[str, int]:
