@@ -263,7 +263,8 @@ def test_128_tib_of_memory_cost_what_was_written():
     assert device.resident_pages == 3
     device.discard(1, device.pages - 1)
     assert device.resident_pages == 1
-    assert (device.synchronous, device.path) == (True, None)
+    assert (device.synchronous, device.path) == (False, None)
+    assert MemoryDevice("1M", synchronous=True).synchronous
 
 
 @pytest.mark.parametrize("size", [0, PAGE_SIZE, "129T"])

@@ -196,7 +196,7 @@ def test_a_failed_write_leaves_the_page_in_a_dirty_folio_and_frees_its_compresse
     assert memcg.counts["zswpwb"] == memcg.counts["pswpout"] == parts.zswap.written_back_pages == 1
     folio = parts.swap.swap_cache_get_folio(entry)
     assert (bytes(folio.data), folio.dirty) == (OLD[0], True)
-    assert list(parts.kit.devices.log) == ["Write-error on swap-device (1:0:8)"]
+    assert list(parts.kit.devices.log) == ["Write-error on swap-device (8:2:8)"]
 
 
 def test_an_entry_that_cannot_be_decompressed_goes_nowhere_and_that_is_no_write_error(parts: Parts) -> None:

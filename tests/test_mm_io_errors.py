@@ -30,10 +30,6 @@ DESIGNS = ("virtual", "legacy")
 FOR_EVER = 1 << 30
 
 
-class SlowDevice(MemoryDevice):
-    synchronous = False
-
-
 @pytest.fixture(params=DESIGNS)
 def m(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """A machine with a device in memory, without zswap, checked at the end."""
@@ -71,7 +67,7 @@ def slot_of(m: Machine, p: Process, page: Region) -> int:
 @pytest.mark.parametrize("design", DESIGNS)
 def test_an_unreadable_page_is_eio_to_its_readers_until_the_device_can_read_it(design: str, slow: bool) -> None:
     with machine(swap=None, design=design) as m:
-        device = SlowDevice("4M") if slow else MemoryDevice("4M")
+        device = MemoryDevice("4M", synchronous=not slow)
         m.swapon(device)
         p, region, pages = swapped_out(m)
         bad = slot_of(m, p, region.page(3))
@@ -176,7 +172,7 @@ def test_an_unreadable_page_of_a_tmpfs_file_is_eio_to_its_readers(m: Machine) ->
 
 def test_a_fault_in_readahead_is_nobodys_business(m: Machine) -> None:
     m.swapoff(device_of(m))
-    device = SlowDevice("4M")
+    device = MemoryDevice("4M")
     m.swapon(device)
     p, region, pages = swapped_out(m)
     device.inject(Fault("read", nth=2, times=3))
@@ -297,7 +293,7 @@ def test_write_back_that_fails_leaves_the_page_in_a_dirty_folio_with_its_slot_an
         assert (si.inuse_pages, si.write_failed, m.used_pages) == (4, {1, 2}, 2)
         first, second = m.swap.folios.values()  # type: ignore[attr-defined]
         assert [(folio.dirty, folio.uptodate, folio.active) for folio in (first, second)] == [(True, True, False)] * 2
-        assert m.dmesg() == "Write-error on swap-device (1:0:8)\nWrite-error on swap-device (1:0:16)\n"
+        assert m.dmesg() == "Write-error on swap-device (8:2:8)\nWrite-error on swap-device (8:2:16)\n"
         assert m.root_memcg.stat("swapcached") == 2 * PAGE_SIZE
         m.check()
         assert contents(p, region) == pages
@@ -365,7 +361,7 @@ def test_a_read_that_fails_is_logged_with_the_numbers_of_its_device(m: Machine) 
     si.device.inject(Fault("read"))
     with pytest.raises(DeviceIOError):
         p.read(region.start, 1)
-    assert m.dmesg() == f"Read-error on swap-device (1:0:{8 * at})\n"
+    assert m.dmesg() == f"Read-error on swap-device (8:2:{8 * at})\n"
 
 
 def test_swapoff_after_failed_writes_brings_everything_in(m: Machine) -> None:

@@ -8,7 +8,7 @@ import pytest
 from mmkit import contents, fill, machine, noise
 
 from vswaplab import DeviceIOError, Interrupted, InvalidArgument, Machine, NoMemory, NotFound
-from vswaplab.backends.device import Fault, MemoryDevice
+from vswaplab.backends.device import Fault
 from vswaplab.entry import PTE_PRESENT, Backing, pte_to_entry
 from vswaplab.errors import InvariantError, Killed
 from vswaplab.events import Event
@@ -16,10 +16,6 @@ from vswaplab.mm.shmem import ShmemFile
 from vswaplab.units import PAGE_SIZE, ZERO_PAGE
 
 DESIGNS = pytest.mark.parametrize("design", ["virtual", "legacy"])
-
-
-class SlowDevice(MemoryDevice):
-    synchronous = False
 
 
 def write_file(file: ShmemFile, first: int = 0) -> list[bytes]:
@@ -103,7 +99,7 @@ def test_reclaim_swaps_a_file_out_and_the_index_holds_one_reference_to_each_entr
 @DESIGNS
 def test_swap_is_freed_as_soon_as_a_page_is_back(design: str) -> None:
     """Unlike a page table's: a page of a file is never in its index and in the swap cache at once."""
-    with machine(design=design) as m:
+    with machine(design=design, page_cluster=0) as m:
         file = m.shmem_open("f", "64K")
         write_file(file)
         m.reclaim()
@@ -186,7 +182,7 @@ def test_a_file_larger_than_memory_pushes_itself_out(design: str) -> None:
 @DESIGNS
 def test_neighbours_on_a_slow_device_are_read_along(design: str) -> None:
     with machine(swap=None, design=design) as m:
-        m.swapon(SlowDevice("4M"))
+        m.swapon(size="4M")
         file = m.shmem_open("f", "64K")
         pages = write_file(file)
         m.reclaim()
@@ -274,7 +270,7 @@ def test_reading_and_writing_a_file_are_no_page_faults() -> None:
 @pytest.mark.parametrize("state", ["present", "swapped", "half", "cached"])
 def test_unlink_frees_pages_and_swap(design: str, state: str) -> None:
     with machine(design=design, swap=None) as m:
-        m.swapon(SlowDevice("4M"))
+        m.swapon(size="4M")
         file = m.shmem_open("f", "64K")
         write_file(file)
         if state != "present":
@@ -327,7 +323,7 @@ def test_a_file_of_a_closed_machine_can_not_be_read() -> None:
 
 
 def test_legacy_swapoff_scans_the_index_of_each_file_with_swapped_pages() -> None:
-    with machine(design="legacy", swap=None) as m:
+    with machine(design="legacy", swap=None, page_cluster=0) as m:
         first = m.swapon(size="4M")
         out, half, never = (m.shmem_open(name, "32K") for name in ("out", "half", "never"))
         pages = [write_file(file, i * 100) for i, file in enumerate((out, half))]
@@ -388,7 +384,7 @@ def test_virtual_swapoff_brings_files_back_without_looking_at_them() -> None:
 
 @DESIGNS
 def test_a_read_error_in_a_file_stops_swapoff_and_loses_nothing(design: str) -> None:
-    with machine(design=design, swap=None) as m:
+    with machine(design=design, swap=None, page_cluster=0) as m:
         device = m.swapon(size="4M")
         file = m.shmem_open("f", "32K")
         pages = write_file(file)
@@ -404,7 +400,7 @@ def test_a_read_error_in_a_file_stops_swapoff_and_loses_nothing(design: str) -> 
 
 
 def test_a_signal_stops_swapoff_within_a_file() -> None:
-    with machine(design="legacy", swap=None) as m:
+    with machine(design="legacy", swap=None, page_cluster=0) as m:
         device = m.swapon(size="4M")
         file = m.shmem_open("f", "32K")
         pages = write_file(file)

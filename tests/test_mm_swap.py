@@ -16,12 +16,6 @@ from vswaplab.mm.process import Process, Region
 from vswaplab.units import PAGE_SIZE
 
 
-class SlowDevice(MemoryDevice):
-    """A device that must be waited for, as a disk: swap-in reads ahead."""
-
-    synchronous = False
-
-
 def out(m: Machine, pages: int = 16, order: int = 0) -> tuple[Process, Region, list[bytes]]:
     """A process whose pages were all swapped out."""
     p = m.spawn("app")
@@ -145,7 +139,7 @@ def test_a_write_error_keeps_the_page_in_memory_until_a_later_try(error: str) ->
 
 def test_readahead_brings_in_the_window_of_neighbours_on_the_device() -> None:
     with machine(swap=None) as m:
-        m.swapon(SlowDevice("4M"))
+        m.swapon(size="4M")
         p, region, pages = out(m, pages=32)  # slots 1 to 32: the first window is slots 1 to 7
         p.touch(region.page(2))
         assert (m.root_memcg.stat("swap_ra"), m.used_pages) == (6, 7)
@@ -158,7 +152,7 @@ def test_readahead_brings_in_the_window_of_neighbours_on_the_device() -> None:
 
 def test_readahead_folios_wait_in_the_swap_cache_and_are_dropped_without_io() -> None:
     with machine(swap=None) as m:
-        si = m.swapon(SlowDevice("4M"))
+        si = m.swapon(size="4M")
         p, region, pages = out(m, pages=8)
         p.touch(region.page(0))
         m.check()
@@ -168,13 +162,13 @@ def test_readahead_folios_wait_in_the_swap_cache_and_are_dropped_without_io() ->
         assert contents(p, region) == pages
 
 
-def test_there_is_no_readahead_on_a_synchronous_device_nor_with_page_cluster_0() -> None:
-    with machine() as m:
+def test_there_is_no_readahead_past_the_swap_cache_nor_with_page_cluster_0() -> None:
+    with machine(swap=None) as m:
+        m.swapon(size="4M", synchronous=True)
         p, region, _ = out(m)
         p.touch(region.page(0))
         assert m.used_pages == 1
-    with machine(swap=None, page_cluster=0) as m:
-        m.swapon(SlowDevice("4M"))
+    with machine(page_cluster=0) as m:
         p, region, _ = out(m)
         p.touch(region.page(0))
         assert m.used_pages == 1
@@ -182,7 +176,7 @@ def test_there_is_no_readahead_on_a_synchronous_device_nor_with_page_cluster_0()
 
 def test_readahead_takes_free_memory_only() -> None:
     with machine(swap=None) as m:
-        m.swapon(SlowDevice("4M"))
+        m.swapon(size="4M")
         app = m.memcg("app", max="12K")
         p = m.spawn("app", memcg=app)
         region = p.mmap("32K")
@@ -196,7 +190,7 @@ def test_readahead_takes_free_memory_only() -> None:
 
 def test_a_failed_readahead_is_nobodys_business() -> None:
     with machine(swap=None) as m:
-        si = m.swapon(SlowDevice("4M"))
+        si = m.swapon(size="4M")
         p, region, pages = out(m, pages=8)
         si.device.inject(Fault("read", page=3, times=1))
         p.touch(region.page(0))
@@ -220,36 +214,44 @@ def test_a_write_fault_gets_a_folio_of_the_regions_order_where_one_fits() -> Non
         assert sorted(folio.order for folio in set(m.frames.values())) == [0, 0, 0, 3]
 
 
-def test_a_large_folio_goes_to_one_run_and_comes_back_as_one_folio() -> None:
-    with machine() as m:
+def test_a_large_folio_goes_to_one_run_and_comes_back_as_one_folio_from_a_synchronous_device() -> None:
+    """Only what is read past the swap cache is read as one: ``alloc_swap_folio`` has no other caller [S13]."""
+    with machine(swap=None) as m:
+        si = m.swapon(size="4M", synchronous=True)
         p, region, pages = out(m, pages=16, order=4)
-        si = next(iter(m.devices))
         assert si.device.writes == 1
         entries = [p.pte(region.page(i).start).entry for i in range(16)]
         assert entries == list(range(entries[0], entries[0] + 16))
         assert m.swap.lookup(entries[0]).type is Backing.SWAPFILE
         p.touch(region.page(5))
-        assert (p.mm.present_pages, si.device.reads) == (16, 1)
+        assert (p.mm.present_pages, si.device.reads, si.inuse_pages) == (16, 1, 0)
         assert contents(p, region) == pages
         m.check()
         assert m.reclaim() == 16
-        assert si.device.writes == 1  # still clean
+        assert si.device.writes == 2  # no slot was kept, so nothing is clean
 
 
-def test_a_large_folio_of_zeros_comes_back_as_one() -> None:
-    with machine() as m:
+@pytest.mark.parametrize(
+    ("design", "synchronous", "order"), [("legacy", True, 4), ("legacy", False, 0), ("virtual", True, 0)]
+)
+def test_a_large_folio_of_zeros_comes_back_as_one_only_past_the_swap_cache(
+    design: str, synchronous: bool, order: int
+) -> None:
+    """In legacy zeros hold slots of a device, which may be synchronous; virtual ones are on no device at all [S13]."""
+    with machine(swap=None, design=design, page_cluster=0) as m:
+        m.swapon(size="4M", synchronous=synchronous)
         p = m.spawn("app")
         region = p.mmap("64K", order=4)
         p.touch(region, write=True)
         m.reclaim()
         p.touch(region.page(0))
-        assert p.mm.present_pages == 16
-        assert {folio.order for folio in m.frames.values() if folio is not m.zero_folio} == {4}
+        assert p.mm.present_pages == 1 << order
+        assert {folio.order for folio in m.frames.values() if folio is not m.zero_folio} == {order}
 
 
 def test_a_large_folio_on_a_slow_device_comes_back_page_by_page() -> None:
     with machine(swap=None, page_cluster=0) as m:
-        m.swapon(SlowDevice("4M"))
+        m.swapon(size="4M")
         p, region, pages = out(m, pages=16, order=4)
         p.touch(region.page(5))
         assert p.mm.present_pages == 1

@@ -6,7 +6,7 @@ import pytest
 from mmkit import contents, fill, machine, noise
 
 from vswaplab import DeviceIOError, Interrupted, Machine, NoMemory
-from vswaplab.backends.device import Fault, MemoryDevice
+from vswaplab.backends.device import Fault
 from vswaplab.backends.swapfile import SwapFile
 from vswaplab.entry import PTE_ACCESSED, PTE_PRESENT, PTE_WRITE
 from vswaplab.errors import InvariantError, Killed
@@ -17,10 +17,6 @@ from vswaplab.units import PAGE_SIZE
 
 TABLE = 512
 """PTEs in a page table."""
-
-
-class SlowDevice(MemoryDevice):
-    synchronous = False
 
 
 def written(m: Machine, pages: int = 4, first: int = 0, name: str = "app") -> tuple[Process, Region, list[bytes]]:
@@ -289,7 +285,7 @@ def test_a_page_shared_by_a_fork_is_read_once_and_rewritten_twice() -> None:
 
 def test_a_page_in_the_swap_cache_is_not_read_again() -> None:
     with machine(design="legacy", swap=None) as m:
-        device = m.swapon(SlowDevice("4M"))
+        device = m.swapon(size="4M")
         p, region, pages = written(m, pages=8)
         m.reclaim()
         p.touch(region.page(0))  # reads its neighbours ahead, which nobody maps yet
@@ -382,7 +378,7 @@ def test_a_signal_is_asked_for_at_each_table_and_each_page() -> None:
 
 
 def test_a_page_that_can_not_be_read_stops_swapoff_where_linux_would_poison_the_pte() -> None:
-    with machine(design="legacy") as m:
+    with machine(design="legacy", page_cluster=0) as m:
         p, region, pages = written(m)
         m.reclaim()
         device_of(m).device.inject(Fault("read", "EIO", nth=3))

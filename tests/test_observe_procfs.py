@@ -19,8 +19,9 @@ from vswaplab.workloads.corpus import page_bytes
 HEADING = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
 
 
-def device(path: str | None, pages: int, used: int, prio: int, type: int = 0) -> Any:
-    return SimpleNamespace(device=SimpleNamespace(path=path), pages=pages, inuse_pages=used, prio=prio, type=type)
+def device(path: str | None, pages: int, used: int, prio: int, type: int = 0, synchronous: bool = False) -> Any:
+    inner = SimpleNamespace(path=path, synchronous=synchronous)
+    return SimpleNamespace(device=inner, pages=pages, inuse_pages=used, prio=prio, type=type)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,8 @@ def device(path: str | None, pages: int, used: int, prio: int, type: int = 0) ->
     [
         (device("/swapfile", 2047, 0, -2), "/swapfile                               file\t\t8188\t\t0\t\t-2\n"),
         (device("/dev/a b\tc\\d", 1, 1, 5), "/dev/a\\040b\\011c\\134d                   file\t\t4\t\t4\t\t5\n"),
-        (device(None, 255, 3, 10, 1), "/dev/ram1                               partition\t1020\t\t12\t\t10\n"),
+        (device(None, 255, 3, 10, 1, True), "/dev/ram1                               partition\t1020\t\t12\t\t10\n"),
+        (device(None, 255, 3, -1, 0), "/dev/sda2                               partition\t1020\t\t12\t\t-1\n"),
         (device("/big", 1 << 22, 1 << 22, -2), "/big" + " " * 36 + "file\t\t16777216\t16777216\t-2\n"),
         (device("/" + "x" * 60, 1, 0, -2), "/" + "x" * 60 + " file\t\t4\t\t0\t\t-2\n"),
     ],

@@ -8,7 +8,7 @@ import pytest
 from mmkit import contents, fill, machine, noise
 from swapkit import Kit, LegacyKit
 from test_mm_reclaim import clear_references, resident
-from test_mm_swap import SlowDevice, out
+from test_mm_swap import out
 from test_virtual_swapoff import Host
 
 from vswaplab import Machine, NoMemory
@@ -125,7 +125,7 @@ def test_reclaim_leaves_a_page_alone_while_it_is_copied(design: str) -> None:
 @DESIGNS
 def test_a_page_read_ahead_is_a_hit_once_whoever_maps_it_later(design: str) -> None:
     with machine(swap=None, design=design) as m:
-        m.swapon(SlowDevice("4M"))
+        m.swapon(size="4M")
         p, region, _ = out(m, pages=8)
         q = p.fork()
         p.touch(region.page(0))
@@ -137,10 +137,11 @@ def test_a_page_read_ahead_is_a_hit_once_whoever_maps_it_later(design: str) -> N
 @DESIGNS
 def test_entries_of_two_cgroups_are_not_read_as_one_folio(design: str) -> None:
     """A batch of page table entries for a large folio has one memory cgroup [S13]."""
-    with machine(design=design) as m:
+    with machine(design=design, swap=None) as m:
+        m.swapon(size="4M", synchronous=True)
         p = m.spawn("app")
         region = p.mmap("16K", order=2)
-        p.write(region.start, bytes(4 * PAGE_SIZE))
+        p.write(region.start, noise(1) * 4)
         assert m.reclaim() == 4
         entry = p.pte(region.page(2).start).entry
         other = m.memcg("other")
@@ -150,7 +151,7 @@ def test_entries_of_two_cgroups_are_not_read_as_one_folio(design: str) -> None:
         p.touch(region.page(0))
         assert m.frames[p.pte(region.start).frame or 0].order == 0
         swap_owner(swap, entry, owner)
-        assert contents(p, region) == [ZERO_PAGE] * 4
+        assert contents(p, region) == [noise(1)] * 4
 
 
 def _set_owner(design: str) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from mmkit import contents, fill, machine
 from test_mm_swap import out
 
-from vswaplab import Machine
+from vswaplab import InvalidArgument, Machine, NoMemory
+from vswaplab.backends.device import MemoryDevice
 from vswaplab.units import PAGE_SIZE
 
 DESIGNS = pytest.mark.parametrize("design", ["virtual", "legacy"])
@@ -102,3 +105,107 @@ def test_slots_are_given_up_at_the_fault_once_a_cgroup_has_used_half_of_its_swap
         for i in range(20):
             p.touch(region.page(i))
         assert slots(m) == left  # 50 of 100 is full; the first fault leaves 49, and those that follow keep theirs
+
+
+# -- a synchronous device --------------------------------------------------------------------------------------------
+
+
+def ram_disk(m: Machine) -> None:
+    m.swapon(size="4M", synchronous=True)
+
+
+@DESIGNS
+def test_a_page_of_one_owner_on_a_synchronous_device_never_enters_the_swap_cache(design: str) -> None:
+    """``do_swap_page`` skips the swap cache where the device is SWP_SYNCHRONOUS_IO and the count is 1 [S13]."""
+    with machine(design=design, swap=None, zswap=None) as m:
+        ram_disk(m)
+        p, region, pages = out(m, pages=8)
+        assert contents(p, region) == pages
+        assert (slots(m), m.root_memcg.stat("swapcached"), m.root_memcg.events["swap_ra"]) == (0, 0, 0)
+        assert (m.root_memcg.stat("pswpin"), m.root_memcg.stat("pgmajfault")) == (8, 8)
+        assert m.root_memcg.stat("workingset_refault_anon") == 8
+        assert m.reclaim() == 8
+        assert m.root_memcg.stat("pswpout") == 16  # nothing was kept that a clean page could be dropped to
+        assert contents(p, region) == pages
+
+
+@DESIGNS
+def test_an_ordinary_device_keeps_slot_and_folio_after_a_read(design: str) -> None:
+    """A device made by size alone is a disk: what was read stays in the swap cache."""
+    with machine(design=design, zswap=None) as m:
+        p, region, pages = out(m, pages=8)
+        assert contents(p, region) == pages
+        assert (slots(m), m.root_memcg.stat("swapcached")) == (8, 8 * PAGE_SIZE)
+        assert m.procfs("swaps").splitlines()[1].split()[:2] == ["/dev/sda2", "partition"]
+
+
+@DESIGNS
+def test_a_page_that_two_hold_goes_through_the_swap_cache_on_any_device(design: str) -> None:
+    """And is read with its neighbours: only the way past the swap cache has no readahead."""
+    with machine(design=design, swap=None, zswap=None) as m:
+        ram_disk(m)
+        p, region, pages = out(m, pages=8)
+        q = p.fork()
+        p.touch(region.page(0))
+        assert m.root_memcg.stat("swapcached") == 7 * PAGE_SIZE  # slots 1 to 7
+        assert slots(m) == 8
+        assert contents(q, region) == pages == contents(p, region)
+
+
+@DESIGNS
+@pytest.mark.parametrize("kind", ["zero", "zswap"])
+def test_zeros_and_compressed_pages_leave_nothing_behind_on_a_synchronous_device(design: str, kind: str) -> None:
+    """Legacy reads them past the swap cache too, as their slots are on the device; the compressed copy goes with the
+    slot. In the virtual design they have no device, and their swap is freed since it is no slot."""
+    with machine(design=design, swap=None, zswap={"compressor": "lz4"}, page_cluster=0) as m:
+        ram_disk(m)
+        p = m.spawn("app")
+        region = p.mmap("16K")
+        page = bytes(PAGE_SIZE) if kind == "zero" else b"text" * 1024
+        for i in range(4):
+            p.write(region.page(i).start, page)
+        m.reclaim()
+        assert contents(p, region) == [page] * 4
+        assert (slots(m), len(m.swap.entries()), m.root_memcg.stat("swapcached")) == (0, 0, 0)
+        assert m.zswap is not None
+        assert m.zswap.stored_pages == 0
+        assert m.root_memcg.stat("swpin_zero" if kind == "zero" else "zswpin") == 4
+        m.reclaim()
+        assert contents(p, region) == [page] * 4
+
+
+@DESIGNS
+def test_a_tmpfs_page_on_a_synchronous_device_comes_back_past_the_swap_cache(design: str) -> None:
+    with machine(design=design, swap=None, zswap=None) as m:
+        ram_disk(m)
+        file = m.shmem_open("f", "16K")
+        file.write(0, b"x" * 16384)
+        m.reclaim()
+        assert file.read(0, 1) == b"x"
+        assert (slots(m), file.present_pages, m.root_memcg.stat("swapcached")) == (3, 1, 0)
+        m.reclaim()
+        assert file.read(0, 16384) == b"x" * 16384
+
+
+@DESIGNS
+def test_without_memory_a_read_past_the_swap_cache_leaves_the_entry_as_it_was(design: str) -> None:
+    with machine(ram="64K", design=design, swap=None, zswap=None) as m:
+        ram_disk(m)
+        p, region, pages = out(m, pages=16)
+        q = m.spawn("hog", memcg=m.memcg("hog", swap_max=0))
+        fill(q, q.mmap("64K"))
+        with pytest.raises(NoMemory):
+            p.read(region.start, 1)
+        m.check()
+        q.exit()
+        assert contents(p, region) == pages
+
+
+def test_only_swap_in_memory_can_be_made_synchronous(tmp_path: Path) -> None:
+    m = Machine("1M")
+    for path, size in ((tmp_path / "swap.img", "1M"), (MemoryDevice("1M"), None)):
+        with pytest.raises(InvalidArgument, match="leave `path` out"):
+            m.swapon(path, size=size, synchronous=True)
+    with pytest.raises(InvalidArgument, match="synchronous"):
+        m.swapon(size="1M", synchronous=1)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == [] == list(m.devices)

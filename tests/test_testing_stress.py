@@ -239,7 +239,7 @@ def test_a_pool_as_large_as_memory_is_no_failure_of_the_machine(design: str) -> 
     run = Operations.begin(
         lambda **options: Machine(design=design, **options),
         Counter(),
-        **drawn | {"ram": 36, "slots": 83, "seed": 1, "device": "memory", "zswap": pool, "verify": False},
+        **drawn | {"ram": 36, "slots": 83, "seed": 1, "device": "disk", "zswap": pool, "verify": False},
     )
     zswap = run.machine.zswap
     assert zswap is not None

@@ -24,12 +24,14 @@ from vswaplab.backends.swap_header import SwapHeader, pack_header, parse_header
 from vswaplab.errors import DeviceIOError, InvalidArgument, NoSpace, SwapError, error_for
 from vswaplab.units import PAGE_SIZE, format_size
 
-__all__ = ["MAX_DEVICE_PAGES", "Bytes", "Device", "Fault", "check_pages", "mkswap", "read_header"]
+__all__ = ["MAX_DEVICE_PAGES", "Bytes", "Device", "Fault", "block_device", "check_pages", "mkswap", "read_header"]
 
 Bytes = bytes | bytearray | memoryview
 
 MAX_DEVICE_PAGES = 1 << 35
 """128 TiB of pages."""
+
+_RAM_DISK_MAJOR, _DISK_MAJOR, _FIRST_PARTITION = 1, 8, 2  # major numbers of brd and of sd
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -64,7 +66,8 @@ class Device(ABC):
     """The file's absolute path; None when it is memory."""
     rotational: bool = False
     synchronous: bool = False
-    """A request is done when the call returns, as for zram, brd and pmem: no swap cache is needed to wait in."""
+    """A request is done when the call returns, as for zram, brd and pmem: no swap cache is needed to wait in, and a
+    fault reads a page that one page table entry alone refers to past it. C name: ``SWP_SYNCHRONOUS_IO``."""
     discard_supported: bool = True
     _end = 0
     """Pages that requests may reach: all, or none before the device is made and after it was closed."""
@@ -279,6 +282,16 @@ class Device(ABC):
 
 def _pages(page: int, nr: int) -> str:
     return f"page {page}" if nr == 1 else f"pages {page} to {page + nr - 1}"
+
+
+def block_device(device: Device, type: int) -> tuple[str, int, int]:
+    """Return path, major and minor number of what memory stands for that is on as swap device `type`: a RAM disk if it
+    is synchronous, else a partition of the first disk, whose first one has the system on it.
+    """
+    if device.synchronous:
+        return f"/dev/ram{type}", _RAM_DISK_MAJOR, type
+    partition = _FIRST_PARTITION + type
+    return f"/dev/sda{partition}", _DISK_MAJOR, partition
 
 
 def mkswap(device: Device, *, label: str = "", bad_pages: Iterable[int] = (), uuid: UUID | None = None) -> SwapHeader:

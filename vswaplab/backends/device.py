@@ -46,7 +46,7 @@ from vswaplab.backends.block_device import (
 )
 from vswaplab.backends.swap_header import SwapHeader
 from vswaplab.errors import Busy, DeviceIOError, InvalidArgument, NoSpace, NotFound, NotPermitted, SwapError, error_for
-from vswaplab.strict import path_of
+from vswaplab.strict import flag, path_of
 from vswaplab.units import PAGE_SIZE, ZERO_PAGE, format_size, pages_of
 
 __all__ = [
@@ -68,13 +68,15 @@ _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 class MemoryDevice(Device):
     """Memory as a device: a dictionary of the pages that were written, so that its size costs nothing.
 
-    `size` in bytes or text. It gets a header at once.
+    `size` in bytes or text. It gets a header at once. It stands for a partition of a disk, which must be waited for,
+    or with `synchronous` for a RAM disk, which need not.
     """
 
-    synchronous = True
-
-    def __init__(self, size: int | str, *, label: str = "", bad_pages: Iterable[int] = ()) -> None:
+    def __init__(
+        self, size: int | str, *, label: str = "", bad_pages: Iterable[int] = (), synchronous: bool = False
+    ) -> None:
         super().__init__(pages_of(size))
+        self.synchronous = flag(synchronous, "synchronous")
         self._pages: dict[int, bytes] = {}
         mkswap(self, label=label, bad_pages=bad_pages)
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from vswaplab.backends.block_device import block_device
 from vswaplab.backends.device import Device, read_header
 from vswaplab.backends.swap_batch import take_clusters, take_hinted
 from vswaplab.backends.swap_check import check_devices
@@ -51,7 +52,7 @@ DEFAULT_PRIORITIES = {
 
 _DEF_SWAP_PRIO = -1
 _LOG_LINES = 1000
-_RAMDISK_MAJOR, _SECTOR = 1, 512
+_SECTOR = 512
 _SHIFT = np.uint64(SLOT_OFFSET_BITS)
 _MAX_PRIO = 32767
 
@@ -339,7 +340,8 @@ class SwapDevices(SwapGlobals):
     def _log(self, what: str, slot: int) -> None:
         """Add the line that Linux logs for a request that failed: the device's numbers, and the sector of 512 bytes."""
         type, offset = slot >> SLOT_OFFSET_BITS, slot & SLOT_OFFSET_MASK
-        major, minor = self[type].device.number or (_RAMDISK_MAJOR, type)
+        device = self[type].device
+        major, minor = device.number or block_device(device, type)[1:]
         self.log.append(f"{what}-error on swap-device ({major}:{minor}:{offset * (PAGE_SIZE // _SECTOR)})")
 
     def check(self) -> None:

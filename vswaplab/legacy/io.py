@@ -141,14 +141,14 @@ class LegacyIO(LegacySwapCache, ZswapWriteback):
     # -- in ------------------------------------------------------------------------------------------------------
 
     def swap_read_folio(self, folio: FolioLike) -> None:
-        """Fill a locked folio of the swap cache: zeromap first, then zswap, then the device.
+        """Fill a locked folio of the swap cache (or one read past it): zeromap first, then zswap, then the device.
 
         DeviceIOError (-EIO) leaves it not uptodate, and all else as it was. A zswap load is exclusive: the compressed
         copy goes, the folio is the only copy and dirty, and its slot stays taken without holding anything. swpin_zero
         and pswpin are counted to the memory cgroup that pays for the folio, zswpin to the one that paid for the
         compressed copy [S13 S21].
         """
-        self._require(folio.locked and folio.in_swapcache, "swap_read_folio needs a locked folio in the swap cache")
+        self._require(folio.locked and folio.swap != 0, "swap_read_folio needs a locked folio in the swap cache")
         entry, nr, memcg = folio.swap, folio.nr_pages, folio.memcg
         info, offset = self.at(entry)
         zeros = sum(info.is_zero(each) for each in range(offset, offset + nr))
@@ -177,6 +177,8 @@ class LegacyIO(LegacySwapCache, ZswapWriteback):
             return False
         self.zswap.load_into(handle, folio.data)
         self.zswap.entry(handle).memcg.count("zswpin", 1)
+        if not folio.in_swapcache:  # read past the swap cache: the copy goes with the slot, once the page is mapped
+            return True
         info.zswap_tree.erase(offset)
         self.zswap.free(handle)
         folio.dirty = True

@@ -3,7 +3,8 @@
 * Reading memory never written maps the shared zero page; writing it allocates a folio of zeros.
 * A swap fault finds the folio in the swap cache (minor) or reads it in (major), maps it and drops the PTE's reference
   to the entry. Swap is freed at once then, unless a slot on a device could serve again for a clean page: not when the
-  fault is a write of the only owner, nor when swap is half full.
+  fault is a write of the only owner, nor when swap is half full. From a synchronous device a page comes past the swap
+  cache, and has no swap from then on.
 * A write to a write-protected page copies it, unless nobody else can see it.
 """
 
@@ -17,11 +18,15 @@ from vswaplab.mm.process import Mapper, Process, Region
 from vswaplab.mm.swapin import SwapIn
 from vswaplab.units import PAGE_SHIFT, SWAP_NR_ORDERS
 
-__all__ = ["Faults"]
+__all__ = ["MAX_TRIES", "PATIENCE", "Faults"]
 
 _READ = PTE_PRESENT | PTE_ACCESSED
 _WRITE = PTE_PRESENT | PTE_ACCESSED | PTE_WRITE | PTE_DIRTY
-_MAX_TRIES = 8
+MAX_TRIES = 8
+"""How often a fault looks at its page table entry, which reclaim may change meanwhile."""
+PATIENCE = 4
+"""After so many tries reclaim in the background waits for the next operation: Linux keeps a page that was just faulted
+in off the LRU for a while, in a batch of its CPU, so that its task gets on [BACKGROUND]."""
 
 
 class Faults(SwapIn):
@@ -42,7 +47,7 @@ class Faults(SwapIn):
         table = process.mm.page_table
         self._count_fault(process, vpn, table.get(vpn), write)
         try:
-            for _ in range(_MAX_TRIES):
+            for tries in range(MAX_TRIES):
                 pte = table.get(vpn)
                 if not pte:
                     self._do_anonymous_page(process, vma, vpn, write)
@@ -52,7 +57,7 @@ class Faults(SwapIn):
                     self._do_wp_page(process, vpn, pte)
                 else:
                     return
-                if self._background:
+                if self._background and tries < PATIENCE:
                     self._run_background()  # which may take the page again: look once more
         finally:
             self._settle(background=False)
@@ -125,7 +130,10 @@ class Faults(SwapIn):
         folio = self._cached_folio(entry)
         if folio is None:
             try:
-                folio = self._swapin_folio(process, vma, vpn, entry)
+                if self._bypasses_swap_cache(entry):
+                    self._map_bypassing(process, vpn, entry, *self._swapin_bypassing(process, vma, vpn, entry))
+                    return
+                folio = self._swapin_readahead(entry, process.memcg)
             except (Exists, NotFound):
                 return  # somebody was faster: look at the PTE again
         elif folio.readahead:
@@ -151,6 +159,17 @@ class Faults(SwapIn):
         self.swap.swap_free_nr(entry, nr)
         if self.swap.may_free_after_swapin(folio, owner_writes=write and only_owner):
             self.swap.folio_free_swap(folio)
+
+    def _map_bypassing(self, process: Mapper, vpn: int, entry: int, folio: Folio, start: int) -> None:
+        """Map a folio that was read past the swap cache, and let its swap go: nobody else's page table holds it."""
+        first = vpn - (entry - start)
+        for i in range(folio.nr_pages):
+            self._map_page(process, first + i, folio, i, _READ)
+        self.swap.swap_free_nr(start, folio.nr_pages)
+        self.swap.swapcache_clear(start, folio.nr_pages)
+        folio.locked = False
+        folio.refcount -= 1
+        self._lru_add(folio)
 
     # -- copy on write -------------------------------------------------------------------------------------------
 

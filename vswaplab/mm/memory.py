@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import ChainMap
 from typing import TYPE_CHECKING, cast
 
-from vswaplab.entry import Backing, pte_to_entry
+from vswaplab.entry import pte_to_entry
 from vswaplab.events import Event, Recorder
 from vswaplab.mm.folio import BuddyAllocator, Folio
 from vswaplab.mm.memcg import Memcg, MemcgTable
@@ -207,9 +207,6 @@ class Memory:
         """Whether an entry has physical backing on a device that needs no waiting."""
         slot = self.swap.lookup(entry).slot
         return slot is not None and self.devices[slot.type].device.synchronous
-
-    def _is_zero(self, entry: int) -> bool:
-        return self.swap.lookup(entry).type is Backing.ZERO
 
     def _memcg_of_entry(self, entry: int, otherwise: Memcg) -> Memcg:
         """Return whom a swapped-in page is charged to: the cgroup that the entry names, if it is still there."""

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from vswaplab.entry import PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_WRITE, pte_to_entry, pte_to_frame
 from vswaplab.errors import InvalidArgument, NoMemory, NotFound
 from vswaplab.events import Event
+from vswaplab.mm.fault import MAX_TRIES, PATIENCE
 from vswaplab.mm.folio import Folio
 from vswaplab.mm.mappings import Mappings
 from vswaplab.mm.memcg import Memcg
@@ -37,7 +38,6 @@ __all__ = ["Shmem", "ShmemFile"]
 
 _OFFSET_MASK = PAGE_SIZE - 1
 _PRESENT = PTE_PRESENT | PTE_WRITE | PTE_ACCESSED | PTE_DIRTY
-_MAX_TRIES = 8
 
 
 class ShmemFile:
@@ -195,7 +195,7 @@ class Shmem(Mappings):
         """Return the folio of a page, swapped in or, for a write, made if need be; None for a hole that is read."""
         table = file.mm.page_table
         try:
-            for _ in range(_MAX_TRIES):
+            for tries in range(MAX_TRIES):
                 pte = table.get(index)
                 if pte & PTE_PRESENT:
                     table.set(index, pte | _PRESENT if write else pte | PTE_ACCESSED)
@@ -209,7 +209,7 @@ class Shmem(Mappings):
                     self.frames[pte_to_frame(table.get(index))].shmem = True
                 else:
                     return None
-                if self._background:
+                if self._background and tries < PATIENCE:
                     self._run_background()  # which may take the page again: look once more
         finally:
             self._settle(background=False)

@@ -1,9 +1,12 @@
-"""Swap-in: a page comes back through the swap cache [S13].
+"""Swap-in: a page comes back through the swap cache, or past it [S13].
 
 The entry is pinned, a folio is charged to the cgroup that the entry names, put in the swap cache, judged by the
 shadow found there, and read. If the read fails the folio goes again, and the entry is as it was. Neighbours on the
-device are read along when memory is free and the device is one that must be waited for; a range that was swapped out
-as a large folio comes back as one if all of it is zero pages, or lies on a synchronous device in one run.
+device are read along while memory is free.
+
+A page on a synchronous device whose entry one page table entry alone holds is read *past* the swap cache: there is
+nothing to wait for and nobody to share it with, so it is mapped at once, and its swap is free. Only so does a range
+that was swapped out as a large folio come back as one: on one device in one run, or in legacy all zeros.
 """
 
 from __future__ import annotations
@@ -57,17 +60,10 @@ class SwapIn(Allocation):
         self._lru_add(folio)
         return folio
 
-    def _swapin_folio(self, process: Mapper, vma: Region, vpn: int, entry: int) -> Folio:
-        """Read the page of a swap PTE: as part of a large folio if that may be, else alone, then its neighbours."""
-        folio = self._swapin_large(process, vma, vpn, entry) if vma.order else None
-        return folio if folio is not None else self._swapin_readahead(entry, process.memcg)
-
     def _swapin_readahead(self, entry: int, otherwise: Memcg) -> Folio:
         """Read one page, then its neighbours on the device if it is worth while; errors as for `_read_swap_cache`."""
         memcg = self._memcg_of_entry(entry, otherwise)
-        neighbours: list[int] = []
-        if self.page_cluster and not self._on_synchronous_device(entry):
-            neighbours = self.swap.readahead_entries(entry, 1 << self.page_cluster)
+        neighbours = self.swap.readahead_entries(entry, 1 << self.page_cluster) if self.page_cluster else []
         folio = self._read_swap_cache(entry, 0, memcg)
         if neighbours:
             folio.refcount += 1
@@ -88,29 +84,66 @@ class SwapIn(Allocation):
             folio.readahead = True
             memcg.count("swap_ra")
 
-    def _swapin_large(self, process: Mapper, vma: Region, vpn: int, entry: int) -> Folio | None:
-        """Read the aligned range around a page as one folio, or return None if it can't be had as one."""
-        nr = 1 << vma.order
-        first = vpn & ~(nr - 1)
-        start = entry - (vpn - first)
-        if first < vma.vpn or first + nr > vma.end_vpn or not self._holds_entries(process, first, start, nr):
-            return None
-        if not self._may_swapin_large(start, nr):
-            return None
-        memcg = self._memcg_of_entry(entry, process.memcg)
-        try:
-            return self._read_swap_cache(start, vma.order, memcg, retries=1)
-        except (Exists, NotFound, NoMemory, DeviceIOError):
-            return None  # one by one they may do: a bad page must not take its neighbours along
+    # -- past the swap cache -------------------------------------------------------------------------------------
 
-    def _may_swapin_large(self, start: int, nr: int) -> bool:
-        """Whether entries may be read as one folio: one cgroup, all zero, or one run on a synchronous device [S13]."""
-        if not self.swap.can_swapin_thp(start, nr):
+    def _bypasses_swap_cache(self, entry: int) -> bool:
+        """Whether a fault reads an entry past the swap cache: it is on a synchronous device, and the fault's page table
+        entry alone holds it [S13].
+
+        In legacy every entry is on the device of its slot, whatever holds the contents; in the virtual design only one
+        with physical backing is.
+        """
+        return self._on_synchronous_device(entry) and self.swap.swp_swapcount(entry) == 1
+
+    def _swapin_bypassing(self, process: Mapper, vma: Region, vpn: int, entry: int) -> tuple[Folio, int]:
+        """Read the page of a swap PTE past the swap cache, as part of a large folio if that may be.
+
+        Return the folio, with one reference, locked, its entries pinned, and the first of them. Errors as for
+        `_read_swap_cache`.
+        """
+        memcg = self._memcg_of_entry(entry, process.memcg)
+        if vma.order:
+            nr = 1 << vma.order
+            start = entry - (vpn & nr - 1)
+            if self._may_swapin_large(process, vma, vpn, start, nr):
+                try:
+                    return self._read_bypassing(start, vma.order, memcg, retries=1), start
+                except (Exists, NotFound, NoMemory, DeviceIOError):
+                    pass  # one by one they may do: a bad page must not take its neighbours along
+        return self._read_bypassing(entry, 0, memcg), entry
+
+    def _may_swapin_large(self, process: Mapper, vma: Region, vpn: int, start: int, nr: int) -> bool:
+        """Whether the aligned range around a page may be read as one folio: PTEs and entries in order, one cgroup, and
+        what backs them in one run."""
+        first = vpn & ~(nr - 1)
+        inside = vma.vpn <= first and first + nr <= vma.end_vpn
+        if not inside or not self._holds_entries(process, first, start, nr) or not self.swap.can_swapin_thp(start, nr):
             return False
         owner = self.swap.lookup(start).memcgid
-        if any(self.swap.lookup(start + i).memcgid != owner for i in range(1, nr)):
-            return False
-        return self._is_zero(start) or self._on_synchronous_device(start)
+        return all(self.swap.lookup(start + i).memcgid == owner for i in range(1, nr))
+
+    def _read_bypassing(self, entry: int, order: int, memcg: Memcg, retries: int = MAX_RECLAIM_RETRIES) -> Folio:
+        """Pin entries, and read them into a folio that never enters the swap cache."""
+        nr = 1 << order
+        self.swap.swapcache_prepare(entry, nr)
+        try:
+            folio = self._alloc_folio(order, memcg, retries)
+            folio.locked, folio.uptodate, folio.swap = True, False, entry
+            try:
+                if shadow := self.swap.swap_cache_get_shadow(entry):
+                    self._workingset_refault(folio, shadow)
+                self.swap.swap_read_folio(folio)
+            except BaseException:
+                folio.locked = False
+                folio.refcount -= 1
+                self._put_folio(folio)
+                raise
+            finally:
+                folio.swap = 0
+        except BaseException:
+            self.swap.swapcache_clear(entry, nr)
+            raise
+        return folio
 
     @staticmethod
     def _holds_entries(process: Mapper, vpn: int, entry: int, nr: int) -> bool:

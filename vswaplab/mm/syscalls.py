@@ -44,7 +44,7 @@ from vswaplab.errors import (
 from vswaplab.events import Event
 from vswaplab.mm.unuse import Unuse
 from vswaplab.protocols import SwapoffReport
-from vswaplab.strict import shown
+from vswaplab.strict import flag, shown
 
 __all__ = ["OVERCOMMIT_RATIO", "SwapSyscalls"]
 
@@ -69,18 +69,21 @@ class SwapSyscalls(Unuse):
         size: int | str | None = None,
         priority: int | None = None,
         discard: Discard = False,
+        *,
+        synchronous: bool = False,
     ) -> SwapFile:
         """Use a file for swap (made sparse with `size` if it is missing), memory (`path` None), or a `Device` of your
         own.
 
         `priority`: 0 to 32767, higher ones first, equals in turn; None for the default, -1, the same for all (see
         `default_priority` of `Machine`). `discard`: "once" the whole device now, "pages" as clusters become empty, True
-        both. Errors as the module says; nothing has changed then.
+        both. `synchronous`: swap in memory is a RAM disk, whose pages a fault reads past the swap cache; without it, it
+        stands for a partition of a disk. Errors as the module says; nothing has changed then.
         """
         self.require_open()
         self._require_privilege("swapon")
         self.devices.require_swapon(priority, discard)
-        device = self._device(path, size)
+        device = self._device(path, size, flag(synchronous, "synchronous"))
         try:
             si = self.devices.swapon(device, priority=priority, discard=discard)
         except BaseException:
@@ -151,8 +154,12 @@ class SwapSyscalls(Unuse):
                 f"are beyond the limit of {self.commit_limit_pages}; unmap something, or set overcommit_memory to 0."
             )
 
-    def _device(self, path: str | os.PathLike[str] | Device | None, size: int | str | None) -> Device:
+    def _device(
+        self, path: str | os.PathLike[str] | Device | None, size: int | str | None, synchronous: bool
+    ) -> Device:
         """Return the device to swap on, made if it is not one already."""
+        if synchronous and path is not None:
+            raise InvalidArgument("Only swap in memory can be made synchronous; leave `path` out, or `synchronous`.")
         if isinstance(path, Device):
             if size is not None:
                 raise InvalidArgument("A device has its size already; leave `size` out.")
@@ -160,7 +167,7 @@ class SwapSyscalls(Unuse):
         if path is None:
             if size is None:
                 raise InvalidArgument("Swap in memory needs a size, as in swapon(size='64M').")
-            return MemoryDevice(size)
+            return MemoryDevice(size, synchronous=synchronous)
         name = _name(path)
         try:
             on = self._device_in(Path(name).stat())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vswaplab.backends.block_device import block_device
 from vswaplab.errors import NotFound
 from vswaplab.observe.kernel_memory import Area, Cache, slab_caches, vmalloc_areas
 from vswaplab.strict import quoted
@@ -119,8 +120,7 @@ def _swaps(machine: Any) -> str:
 
 
 def _swaps_line(si: Any) -> str:
-    # memory-backed devices stand for brd's ram disks
-    path = si.device.path.translate(_ESCAPES) if si.device.path else f"/dev/ram{si.type}"
+    path = si.device.path.translate(_ESCAPES) if si.device.path else block_device(si.device, si.type)[0]
     kind = "file\t" if si.device.path else "partition"
     size, used = si.pages << _KIB_SHIFT, si.inuse_pages << _KIB_SHIFT
     gap = " " * max(1, _FILENAME_WIDTH - len(path))

@@ -26,10 +26,9 @@ from typing import Any
 
 from vswaplab.mm.machine import Machine
 from vswaplab.testing.contents import CONTENTS, page_of
-from vswaplab.testing.devices import SlowMemoryDevice
 from vswaplab.testing.operations import OPERATIONS, SHAPE, Operations
 
-__all__ = ["CONTENTS", "OPERATIONS", "SHAPE", "Operations", "SlowMemoryDevice", "page_of", "swap_machine"]
+__all__ = ["CONTENTS", "OPERATIONS", "SHAPE", "Operations", "page_of", "swap_machine"]
 
 
 def swap_machine(factory: Callable[..., Machine]) -> type[Any]:

@@ -5,24 +5,17 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from vswaplab.backends.device import Device, MemoryDevice
 from vswaplab.errors import Interrupted
 from vswaplab.testing.draws import ANY, flags, one_of, operation, whole
 from vswaplab.testing.model import Model
 from vswaplab.units import PAGE_SIZE
 
-__all__ = ["DEVICE_KINDS", "DeviceOperations", "SlowMemoryDevice"]
+__all__ = ["DEVICE_KINDS", "DeviceOperations"]
 
-DEVICE_KINDS = ("memory", "slow", "file")
-"""Memory, memory that is not synchronous, a sparse file."""
+DEVICE_KINDS = ("disk", "ram disk", "file")
+"""Memory that must be waited for, memory that is synchronous, a sparse file."""
 
 _MAX_DEVICES = 3
-
-
-class SlowMemoryDevice(MemoryDevice):
-    """Memory that must be waited for, like a disk: swap-in reads ahead from it."""
-
-    synchronous = False
 
 
 class DeviceOperations(Model):
@@ -36,15 +29,15 @@ class DeviceOperations(Model):
         discard=flags(),
     )
     def swapon(self, kind: str, pages: int, priority: int | None, discard: bool) -> None:
-        """A device is swapped on: fast memory, slow memory, or a file."""
-        device: Device | Path | None = SlowMemoryDevice(pages * PAGE_SIZE) if kind == "slow" else None
+        """A device is swapped on: a disk, a RAM disk, or a file."""
+        path: Path | None = None
         if kind == "file":
             if self.folder is None:
                 self.folder = Path(tempfile.mkdtemp(prefix="vswaplab-"))
             self.swapfiles += 1
-            device = self.folder / f"swap{self.swapfiles}.img"
-        size = None if kind == "slow" else pages * PAGE_SIZE
-        si = self.machine.swapon(device, size=size, priority=priority, discard=discard)
+            path = self.folder / f"swap{self.swapfiles}.img"
+        size, synchronous = pages * PAGE_SIZE, kind == "ram disk"
+        si = self.machine.swapon(path, size=size, priority=priority, discard=discard, synchronous=synchronous)
         self.devices_made.append(si.device)
 
     @operation(when=lambda self: len(self.machine.devices) > 0, which=ANY, patience=whole(0, 40, optional=True))

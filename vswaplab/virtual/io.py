@@ -77,13 +77,13 @@ class SwapIO(Backings, ZswapWriteback):
     # -- in ------------------------------------------------------------------------------------------------------
 
     def swap_read_folio(self, folio: FolioLike) -> None:
-        """Fill a locked folio of the swap cache from its backing: ZERO first, then zswap, then the device.
+        """Fill a locked folio of the swap cache (or one read past it): ZERO first, then zswap, then the device.
 
         DeviceIOError (-EIO) leaves it not uptodate, and the backing as it was. A zswap load is exclusive: the
         compressed copy goes, the folio is the only copy (FOLIO) and dirty. swpin_zero and pswpin are counted to the
         memory cgroup that pays for the folio, zswpin to the one that paid for the compressed copy [S13 S21].
         """
-        self._require(folio.locked and folio.in_swapcache, "swap_read_folio needs a locked folio in the swap cache")
+        self._require(folio.locked and folio.swap != 0, "swap_read_folio needs a locked folio in the swap cache")
         entry, nr = folio.swap, folio.nr_pages
         batch, kind = self.vswap_check_backing(entry, nr)
         if batch != nr or kind is Backing.FOLIO or (kind is Backing.ZSWAP and nr > 1):

@@ -207,8 +207,10 @@ def measure(
 
     `compressor` "off" is a machine without zswap.
     """
-    zswap = {"compressor": compressor, "store_incompressible": store_incompressible}
-    with Machine(RAM, design, cpus=1, zswap=None if compressor == "off" else zswap, trace=False) as machine:
+    parameters = {"compressor": compressor, "store_incompressible": store_incompressible}
+    zswap = None if compressor == "off" else parameters
+    # The counts measured have no page that was read ahead.
+    with Machine(RAM, design, cpus=1, zswap=zswap, page_cluster=0, trace=False) as machine:
         if swapfile:
             machine.swapon(size=SWAPFILE)
         process = machine.spawn("workload")
