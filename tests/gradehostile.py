@@ -28,7 +28,7 @@ def _coded(lab: Lab, rng: Random) -> Iterator[tuple[str, Any, Row]]:
     tree = right(lab)
     for _ in range(200):
         own_cell(tree, below)
-    yield "sleeps just below the limit, often", tree, Row(none, "seconds in all")
+    yield "sleeps just below the limit, often", tree, Row((0, lab.points - 1), "^$|seconds in all")
     busy = "import threading\ndef spin():\n    while True:\n        pass\n"
     busy += "threading.Thread(target=spin, daemon=True).start()"
     yield "a busy thread and right answers", before(right(lab), busy), Row((0, lab.points), "^$|seconds")

@@ -306,6 +306,28 @@ def mutated(rng: Random) -> bytes:
     return raw if rng.random() < 0.99 else b""
 
 
+def mutated_zip(rng: Random) -> bytes:
+    """Return a zip of one to six notebooks in which bytes may be flipped, or that may be cut off."""
+    names = (
+        "a.ipynb",
+        "b/a.ipynb",
+        "b/double/double.ipynb",
+        "../a.ipynb",
+        "/a.ipynb",
+        "a\\b.ipynb",
+        "é漢.ipynb",
+        "a.txt",
+    )
+    moodle = "Anna_101_assignsubmission_file_/work.ipynb"
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
+        for name in rng.sample((*names, moodle, "\x1b[2J.ipynb", "x/" * 90 + "c.ipynb"), rng.randrange(1, 7)):
+            archive.writestr(name, b'{"cells": []}')
+    raw = file.getvalue()
+    raw = _flip(raw, rng) if rng.random() < 0.7 else raw
+    return raw[: rng.randrange(len(raw))] if rng.random() < 0.2 else raw
+
+
 def put(folder: Path, number: int, rng: Random) -> None:
     """Write a mutated notebook below a folder, under a name that may be odd and as a kind of file that may be."""
     below = folder / rng.choice(_FOLDERS)

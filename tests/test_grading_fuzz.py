@@ -15,9 +15,11 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from fuzzkit import check_sentence
 from gradekit import DOUBLE
-from notebookfuzz import files_below, old_notebook, put, right_notebook
+from notebookfuzz import files_below, mutated_zip, old_notebook, put, right_notebook
 
+from vswaplab.errors import InvalidArgument
 from vswaplab.lab.grading.collect import collect, one_line
 from vswaplab.lab.grading.labs import LABS
 from vswaplab.lab.grading.remote import Limits
@@ -79,6 +81,25 @@ def test_the_notebooks_that_are_changed_are_right(tree: object, tmp_path: Path) 
     assert [(each.points, each.reason) for each in graded] == [(5, "")]
 
 
+def test_a_damaged_zip_is_read_or_refused_in_a_sentence(tmp_path: Path) -> None:
+    given, told = tmp_path / "all.zip", Counter[str]()
+    for number in range(3 * EXAMPLES):
+        rng = Random(f"{SEED}/zip/{number}")
+        given.write_bytes(mutated_zip(rng))
+        found = collect([given], DOUBLE.name, LABS)
+        names = [each.name for each in found.submissions]
+        assert len({name.casefold() for name in names}) == len(names), number
+        assert [one_line(name) for name in names] == names
+        for each in found.submissions:
+            try:
+                told["read"] += bool(each.read())
+            except InvalidArgument as error:
+                check_sentence(error)
+                told["refused"] += 1
+    assert told["refused"]
+    assert told["read"]
+
+
 @pytest.mark.slow
 def test_no_exception_leaves_the_grader_and_each_has_one_row(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -99,7 +120,7 @@ def test_no_exception_leaves_the_grader_and_each_has_one_row(
             continue
         shutil.rmtree(folder)
         shutil.rmtree(out)
-        if EXAMPLES > 1000 and first % (25 * BATCH) == 0:
+        if EXAMPLES > 1000 and (first % (25 * BATCH) == 0 or first + BATCH >= EXAMPLES):
             with capsys.disabled():
                 figures = f"{time.monotonic() - started:.0f} s, {len(wrong)} batches wrong: {dict(told)}"
                 print(f"\n{first + BATCH} of {EXAMPLES}, {figures}", flush=True)

@@ -41,6 +41,13 @@ def test_a_process_starts_without_the_model() -> None:
 
 
 @needs_sandbox
+def test_a_cell_may_be_longer_than_an_answer() -> None:
+    with Student(limits=Limits(seconds=60)) as student:
+        student.run("table = '" + "1,2,3;" * 1_000_000 + "'\ndef lines():\n    return table.count(';')")
+        assert student.call("lines") == 1_000_000
+
+
+@needs_sandbox
 def test_no_control_group_outlives_its_process() -> None:
     for _ in range(3):
         Student("def f():\n    return 1", Limits(seconds=60)).close()

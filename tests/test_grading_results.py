@@ -204,7 +204,7 @@ class TestEveryOneHasItsRow:
 
         lab = Lab("double", "D", ("double",), (Check("takes", 1, True, takes, "t"),), 1, "*")
         (found,) = grade_all([hand_in(tmp_path, "anna", GOOD)], lab)
-        assert found.reason == "It can't be graded: what it returns takes more than 2 GiB."
+        assert found.reason == "It can't be graded: what it holds or returns takes more than 2 GiB."
 
     def test_unreadable_files_are_rows(self, tmp_path: Path) -> None:
         good = hand_in(tmp_path, "anna", GOOD)

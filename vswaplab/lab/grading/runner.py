@@ -145,7 +145,8 @@ class _Running:
         if self.too_late:
             reason, failed = f"It takes longer than {in_words(limits.budget)} in all.", False
         elif self.too_large:
-            reason, failed = f"It can't be graded: what it returns takes more than {_MAX_RESIDENT >> 30} GiB.", False
+            reason = f"It can't be graded: what it holds or returns takes more than {_MAX_RESIDENT >> 30} GiB."
+            failed = False
         else:
             how = signal.Signals(-status).name if status < 0 else f"status {status}"
             reason, failed = f"grading failed: the checker ended before it was done ({how}).", True

@@ -14,7 +14,7 @@ from typing import Any
 __all__ = ["MAX_LINE", "NO_PROCESSES", "WireError", "decode", "encode"]
 
 MAX_LINE = 1 << 22
-"""Bytes of a line at most."""
+"""Bytes at most of a line that comes from a learner's process."""
 NO_PROCESSES = "It starts processes of its own, which are not allowed."
 """What a learner's process is told that tries to, and what its report says."""
 _BYTES, _OBJECT, _HOST = "bytes", "object", "host"
