@@ -105,6 +105,8 @@ def test_against_mainline_the_crossover_is_another() -> None:
     assert ByteLedger("mainline, disk").crossover == 0
     found.settings = {**found.settings, "baseline": "legacy"}
     assert f"{found.crossover:.2f}" == "38.46"
+    assert "legacy 89.00 MiB, virtual 96.50 MiB" in found.shows()[0]
+    assert "Linux 7.2 72.75 MiB, virtual 96.50 MiB" in ByteLedger("mainline, zswap").shows()[0]
     with pytest.raises(InvalidArgument, match="baseline"):
         ByteLedger(baseline="ghost")
 

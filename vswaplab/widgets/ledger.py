@@ -176,9 +176,11 @@ class ByteLedger(View):
         return None if live is None else 100 * live / self.mix.most_live
 
     def shows(self) -> list[str]:
-        """Return what is assumed, and the sums of both designs."""
+        """Return what is assumed, and the sums of both designs that are compared."""
         mix, usage = self.mix, self.settings["usage"]
-        sums = ", ".join(f"{design} {self.ledger(design).mib:,.2f} MiB" for design in ("legacy", "virtual"))
+        baseline = self.settings["baseline"]
+        names = {baseline: BASELINES[baseline]["name"], "virtual": "virtual"}
+        sums = ", ".join(f"{name} {self.ledger(design).mib:,.2f} MiB" for design, name in names.items())
         return [
             f"{mix.slots:,} slots of which {usage:g} % are used: zero pages {mix.zero:g} %, zswap {mix.zswap:g} %, "
             f"disk {mix.disk:g} %. Metadata {mix.mode}, all structures: {sums}."
