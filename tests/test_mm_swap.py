@@ -398,18 +398,6 @@ def test_a_signal_interrupts_swapoff_and_it_can_be_run_again() -> None:
         assert contents(p, region) == pages
 
 
-def test_a_read_error_stops_swapoff_and_loses_nothing() -> None:
-    with machine() as m:
-        p, region, pages = out(m)
-        dev = next(iter(m.devices))
-        dev.device.inject(Fault("read", nth=4, times=2))
-        with pytest.raises(DeviceIOError, match="swapoff stopped"):
-            m.swapoff(dev)
-        m.check()
-        m.swapoff(dev)
-        assert contents(p, region) == pages
-
-
 def test_swapon_refuses_what_cannot_be_meant_and_a_device_twice(tmp_path: Path) -> None:
     with machine(swap=None) as m:
         with pytest.raises(InvalidArgument, match="size"):

@@ -12,6 +12,7 @@ from vswaplab.entry import PTE_ACCESSED, PTE_PRESENT, PTE_WRITE
 from vswaplab.errors import InvariantError, Killed
 from vswaplab.events import Event
 from vswaplab.mm.process import Process, Region
+from vswaplab.observe.words import describe
 from vswaplab.protocols import SwapoffReport
 from vswaplab.units import PAGE_SIZE
 
@@ -377,18 +378,35 @@ def test_a_signal_is_asked_for_at_each_table_and_each_page() -> None:
         assert asked[0] >= 3 + 3
 
 
-def test_a_page_that_can_not_be_read_stops_swapoff_where_linux_would_poison_the_pte() -> None:
+def test_a_page_that_can_not_be_read_leaves_a_poison_marker_and_swapoff_goes_on() -> None:
+    """unuse_pte: a folio that is not uptodate becomes a poisoned marker, in every PTE that held its entry [S14]."""
     with machine(design="legacy", page_cluster=0) as m:
         p, region, pages = written(m)
         m.reclaim()
-        device_of(m).device.inject(Fault("read", "EIO", nth=3))
-        with pytest.raises(DeviceIOError, match="swapoff stopped: swap entry 0x"):
-            m.swapoff(device_of(m))
+        child = p.fork("child")
+        si = device_of(m)
+        si.device.inject(Fault("read", "EIO", nth=3))
+        report = m.swapoff(si)
         m.check()
-        assert (p.mm.present_pages, p.mm.swap_pages) == (2, 2)
-        device_of(m).device.clear_faults()
-        m.swapoff(device_of(m))
-        assert contents(p, region) == pages
+        assert (report.pages_lost, report.pages_read, report.ptes_rewritten, list(m.devices)) == (2, 3, 6, [])
+        assert m.dmesg().count("Read-error") == 1
+        for process in (p, child):
+            assert (process.mm.present_pages, process.mm.swap_pages) == (3, 0)
+            lost = [i for i in range(4) if process.pte(region.page(i).start).poisoned]
+            assert lost == [2]
+            for write in (False, True):
+                with pytest.raises(DeviceIOError, match="could not be read at a swapoff; unmap it"):
+                    process.touch(region.page(2), write=write)
+            assert [process.read(region.page(i).start, PAGE_SIZE) for i in (0, 1, 3)] == [pages[i] for i in (0, 1, 3)]
+        grandchild = child.fork("grandchild")  # the marker goes along
+        assert grandchild.pte(region.page(2).start).poisoned
+        grandchild.munmap(region.page(2))
+        assert not grandchild.pte(region.page(2).start).poisoned
+        state = m.snapshot().state
+        assert not m.trace.step(len(m.trace) - 1).diff(state)
+        said = [describe(record) for record in m.trace if record.kernel.function == "unuse_pte"]
+        assert len(said) == 3
+        assert "poison marker" in said[0]
 
 
 def test_without_memory_swapoff_fails_and_succeeds_later() -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "MAX_VSWAP",
     "PTE_ACCESSED",
     "PTE_DIRTY",
+    "PTE_POISON",
     "PTE_PRESENT",
     "PTE_WRITE",
     "SLOT_OFFSET_BITS",
@@ -82,6 +83,9 @@ PTE_DIRTY = 1 << 6
 _PTE_FRAME_SHIFT = 12
 _PTE_OFFSET_SHIFT = 9
 _PTE_TYPE_SHIFT = 59
+PTE_POISON = 31 << _PTE_TYPE_SHIFT | 1 << _PTE_OFFSET_SHIFT
+"""What a PTE holds whose page could not be read at swapoff: a marker of a type that no device has. It is no entry; any
+access fails [S14]. C names: ``PTE_MARKER_POISONED``, ``make_poisoned_swp_entry``."""
 _PTE_OFFSET_MASK = (1 << (_PTE_TYPE_SHIFT - _PTE_OFFSET_SHIFT)) - 1
 
 

@@ -47,7 +47,7 @@ class Event(IntEnum):
     PTE_MAP = 12
     """pid, vpn; value = page frame number. The PTE is present from now on; entry = what it held before, or 0."""
     PTE_SWAP = 13
-    """pid, vpn, entry: the PTE holds this entry from now on."""
+    """pid, vpn, entry: the PTE holds this entry from now on; entry 0: a poison marker."""
     PTE_CLEAR = 14
     """pid, vpn: the PTE is empty from now on; entry = what it held before, or 0."""
     FAULT = 15

@@ -78,6 +78,9 @@ class SwapoffReport:
     """Slots of the device looked at, in its swap_map or bitmap."""
     pages_read: int = 0
     """Pages brought into memory, whatever they were backed by."""
+    pages_lost: int = 0
+    """Those that could not be read. Legacy leaves a poison marker for each, in the page table or in a file's index; the
+    virtual design a folio that is not uptodate."""
     io_requests: int = 0
     """Reads that the device was asked for."""
     io_sequential: int = 0
@@ -93,10 +96,11 @@ class SwapoffReport:
 class SwapoffHost(Protocol):
     """The machine, as swapoff needs it."""
 
-    def pagein(self, entry: int) -> FolioLike | None:
+    def pagein(self, entry: int, keep_unread: bool = False) -> FolioLike | None:
         """Bring an entry into the swap cache and return its folio, or None if the entry is gone meanwhile.
 
-        Raises NoMemory when no page can be had, DeviceIOError when it can't be read.
+        Raises NoMemory when no page can be had, DeviceIOError when it can't be read; with `keep_unread` it returns a
+        folio that is not uptodate instead.
         """
         ...
 

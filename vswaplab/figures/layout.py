@@ -70,7 +70,7 @@ class Universe:
         for state in states:
             design = state.design
             ptes |= state.ptes.keys()
-            entries |= state.slots.keys() | {pte.entry for pte in state.ptes.values() if not pte.present}
+            entries |= state.slots.keys() | {pte.entry for pte in state.ptes.values() if pte.entry}
             pfns |= {pte.pfn for pte in state.ptes.values() if pte.present}
             for entry, slot in state.slots.items():
                 if slot.folio:
@@ -103,7 +103,7 @@ class Universe:
         backed = log[event == Event.BACKING]
         cached = log["value"][(event == Event.CACHE_ADD) & (log["value"] > 0)]
         ptes = set(zip(held["pid"].tolist(), held["vpn"].tolist(), strict=True))
-        entries = set(log["entry"][(event == Event.ALLOC) | swapped].tolist())
+        entries = set(log["entry"][(event == Event.ALLOC) | swapped].tolist()) - {0}
         slots = {swp_slot_t(slot) for slot in backed["slot"][backed["new"] == Backing.SWAPFILE].tolist()}
         if trace.design == "legacy":
             slots = {swp_slot_t(entry) for entry in entries}

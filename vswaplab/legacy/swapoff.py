@@ -23,10 +23,10 @@ class LegacySwapoff(LegacyIO):
         """Take device `type` off, and report what that took.
 
         Interrupted (-EINTR) on a signal, NoMemory (-ENOMEM) when a page can't be had (OutOfMemory when the machine is
-        full, which kills whoever calls swapoff), DeviceIOError (-EIO) when one
-        can't be read: then the device is on again with its old priority, nothing is lost, and swapoff may be tried
-        again. Linux leaves a poison marker in place of a page that can't be read, and goes on; the model stops, so
-        that nothing is lost. A round that frees nothing is NoMemory too, where Linux would try for ever.
+        full, which kills whoever calls swapoff): then the device is on again with its old priority, nothing is lost,
+        and swapoff may be tried again. A page that can't be read is lost, as it was on the device: it leaves a poison
+        marker, swapoff goes on, and counts it in `pages_lost`. A round that frees nothing is NoMemory too, where Linux
+        would try for ever.
         """
         return run_swapoff(self.devices, type, lambda device, report: self._try_to_unuse(device, host, report))
 

@@ -10,8 +10,8 @@
 
 from __future__ import annotations
 
-from vswaplab.entry import PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_WRITE, pte_to_entry, pte_to_frame
-from vswaplab.errors import Exists, InvalidArgument, NoMemory, NotFound
+from vswaplab.entry import PTE_ACCESSED, PTE_DIRTY, PTE_POISON, PTE_PRESENT, PTE_WRITE, pte_to_entry, pte_to_frame
+from vswaplab.errors import DeviceIOError, Exists, InvalidArgument, NoMemory, NotFound
 from vswaplab.events import Event
 from vswaplab.mm.folio import Folio
 from vswaplab.mm.process import Mapper, Process, Region
@@ -51,6 +51,8 @@ class Faults(SwapIn):
                 pte = table.get(vpn)
                 if not pte:
                     self._do_anonymous_page(process, vma, vpn, write)
+                elif pte == PTE_POISON:
+                    raise self._lost(process, vpn)
                 elif not pte & PTE_PRESENT:
                     self._do_swap_page(process, vma, vpn, pte_to_entry(pte), write)
                 elif write and not pte & PTE_WRITE:
@@ -62,6 +64,13 @@ class Faults(SwapIn):
         finally:
             self._settle(background=False)
         raise NoMemory(f"Page {vpn:#x} does not stay in memory long enough to be used; give the machine more ram.")
+
+    @staticmethod
+    def _lost(process: Mapper, vpn: int) -> DeviceIOError:
+        """Return the error of an access to a page that swapoff could not read: Linux sends SIGBUS [S14]."""
+        return DeviceIOError(
+            f"Page {vpn:#x} of process or file {process.pid} could not be read at a swapoff; unmap it, or cut it off."
+        )
 
     def _run_on(self, cpu: int) -> None:
         """The operations that follow run on a CPU."""
@@ -85,7 +94,7 @@ class Faults(SwapIn):
 
     def _count_fault(self, process: Process, vpn: int, pte: int, write: bool) -> None:
         """Count and trace a fault; it is a major one if the page must be read in."""
-        entry = pte_to_entry(pte) if pte and not pte & PTE_PRESENT else 0
+        entry = pte_to_entry(pte) if pte and not pte & PTE_PRESENT and pte != PTE_POISON else 0
         major = entry != 0 and self._cached_folio(entry) is None
         process.memcg.count("pgfault")
         if major:
@@ -136,6 +145,8 @@ class Faults(SwapIn):
                 folio = self._swapin_readahead(entry, process.memcg)
             except (Exists, NotFound):
                 return  # somebody was faster: look at the PTE again
+        elif not folio.uptodate:
+            raise self._lost(process, vpn)
         elif folio.readahead:
             process.memcg.count("swap_ra_hit")
         folio.readahead = False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vswaplab.entry import PTE_PRESENT, PTE_WRITE, pte_to_entry, pte_to_frame
+from vswaplab.entry import PTE_POISON, PTE_PRESENT, PTE_WRITE, pte_to_entry, pte_to_frame
 from vswaplab.errors import InvariantError, NotFound, hold
 from vswaplab.mm.memcg_invariants import check_memcgs
 from vswaplab.mm.page_table import maps_frame
@@ -56,6 +56,8 @@ def _check_page_table(machine: Machine, process: Mapper, holders: Counter[int], 
     _check_zero_pages(machine, process)
     for vpn, pte in table.walk(leave_out=machine.zero_folio.pfn):
         hold(process.mm.find(vpn) is not None, "pte-within-a-region", where, vpn)
+        if pte == PTE_POISON:
+            continue
         if not pte & PTE_PRESENT:
             holders[pte_to_entry(pte)] += 1
             continue

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
-from vswaplab.entry import PTE_PRESENT, PTE_WRITE, entry_to_pte, frame_to_pte, pte_to_entry, pte_to_frame
+from vswaplab.entry import PTE_POISON, PTE_PRESENT, PTE_WRITE, entry_to_pte, frame_to_pte, pte_to_entry, pte_to_frame
 from vswaplab.errors import InvalidArgument, SwapError
 from vswaplab.events import Event
 from vswaplab.mm.fault import Faults
@@ -32,11 +32,11 @@ _KEPT_FLAGS = (1 << PAGE_SHIFT) - 1 & ~PTE_WRITE
 
 def _runs(ptes: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
     """Yield (first page number, first entry, how many) for PTEs that hold consecutive entries; (vpn, pte, 0) if
-    present.
+    present or poisoned.
     """
     start, entry, nr = 0, 0, 0
     for vpn, pte in ptes:
-        here = 0 if pte & PTE_PRESENT else pte_to_entry(pte)
+        here = 0 if pte & PTE_PRESENT or pte == PTE_POISON else pte_to_entry(pte)
         if nr and here and vpn == start + nr and here == entry + nr:
             nr += 1
             continue
@@ -106,7 +106,7 @@ class Mappings(Faults):
             if nr:
                 self.swap.free_swap_and_cache_nr(what, nr)
                 self._drain_released()
-            else:
+            elif what != PTE_POISON:
                 folio = self.frames[pte_to_frame(what)]
                 self._unmap_page(process, vpn, folio)
                 self._drop_folio(folio)
@@ -128,6 +128,8 @@ class Mappings(Faults):
                 if nr:
                     self._share_entries(child, vpn, what, nr)
                     self._add_to_mmlist(child, behind=parent)
+                elif what == PTE_POISON:
+                    self._poison(child, vpn)
                 else:
                     self._share_page(parent, child, vpn, what)
         except SwapError:

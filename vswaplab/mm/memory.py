@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import ChainMap
 from typing import TYPE_CHECKING, cast
 
-from vswaplab.entry import pte_to_entry
+from vswaplab.entry import PTE_POISON, pte_to_entry
 from vswaplab.events import Event, Recorder
 from vswaplab.mm.folio import BuddyAllocator, Folio
 from vswaplab.mm.memcg import Memcg, MemcgTable
@@ -181,6 +181,12 @@ class Memory:
             return
         del folio.mapped[process.pid, vpn]
         folio.refcount -= 1
+
+    def _poison(self, process: Mapper, vpn: int) -> None:
+        """Leave a poison marker in a PTE: its page is lost, and an access will fail."""
+        process.mm.page_table.set(vpn, PTE_POISON)
+        if self.record is not None:
+            self.record(Event.PTE_SWAP, 0, pid=process.pid, vpn=vpn)
 
     # -- who holds swap entries ----------------------------------------------------------------------------------
 

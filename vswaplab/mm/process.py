@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vswaplab.entry import PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_WRITE, pte_to_entry, pte_to_frame, swp_entry_t
+from vswaplab.entry import (
+    PTE_ACCESSED,
+    PTE_DIRTY,
+    PTE_POISON,
+    PTE_PRESENT,
+    PTE_WRITE,
+    pte_to_entry,
+    pte_to_frame,
+    swp_entry_t,
+)
 from vswaplab.errors import InvalidArgument
 from vswaplab.mm.page_table import VPN_BITS, PageTable
 from vswaplab.strict import flag, instance, quoted, require_memory, whole_number
@@ -108,10 +117,14 @@ class Pte:
     writable: bool
     dirty: bool
     accessed: bool
+    poisoned: bool = False
+    """The page could not be read at swapoff, and is lost: any access fails."""
 
     @classmethod
     def of(cls, pte: int) -> Pte:
         """Decode the 64 bits of a PTE."""
+        if pte == PTE_POISON:
+            return cls(False, None, None, False, False, False, poisoned=True)
         if not pte & PTE_PRESENT:
             return cls(False, pte_to_entry(pte) if pte else None, None, False, False, False)
         flags = bool(pte & PTE_WRITE), bool(pte & PTE_DIRTY), bool(pte & PTE_ACCESSED)
@@ -225,7 +238,9 @@ class AddressSpace:
     @property
     def swap_pages(self) -> int:
         """PTEs that hold a swap entry (VmSwap in pages). O(tables)."""
-        return self._count(lambda ptes: (ptes != 0) & (ptes & np.uint64(PTE_PRESENT) == 0))
+        return self._count(
+            lambda ptes: (ptes != 0) & (ptes & np.uint64(PTE_PRESENT) == 0) & (ptes != np.uint64(PTE_POISON))
+        )
 
 
 class Process:

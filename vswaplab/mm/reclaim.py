@@ -127,6 +127,9 @@ class Reclaim(Shrinkers):
     def _pageout(self, folio: Folio, scan: _Scan) -> None:
         """Swap out an isolated, locked folio; in the end it is free or back on the LRU."""
         swap = self.swap
+        if folio.dirty and not folio.uptodate:  # a page that a swapoff could not read: there is nothing to write
+            self._finish(folio, scan, activate=True)
+            return
         if not folio.in_swapcache:
             if not folio.mapped or not swap.can_swap_out(folio.memcg):
                 self._finish(folio, scan)

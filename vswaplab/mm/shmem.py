@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vswaplab.entry import PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_WRITE, pte_to_entry, pte_to_frame
+from vswaplab.entry import PTE_ACCESSED, PTE_DIRTY, PTE_POISON, PTE_PRESENT, PTE_WRITE, pte_to_entry, pte_to_frame
 from vswaplab.errors import InvalidArgument, NoMemory, NotFound
 from vswaplab.events import Event
 from vswaplab.mm.fault import MAX_TRIES, PATIENCE
@@ -202,6 +202,8 @@ class Shmem(Mappings):
                     folio = self.frames[pte_to_frame(pte)]
                     folio.dirty = folio.dirty or write
                     return folio
+                if pte == PTE_POISON:
+                    raise self._lost(file, index)
                 if pte:
                     self.shmem_swapin_folio(file, index, pte_to_entry(pte))
                 elif write:

@@ -29,12 +29,14 @@ class SwapIn(Allocation):
 
     page_cluster = PAGE_CLUSTER
 
-    def _read_swap_cache(self, entry: int, order: int, memcg: Memcg, retries: int = MAX_RECLAIM_RETRIES) -> Folio:
+    def _read_swap_cache(
+        self, entry: int, order: int, memcg: Memcg, retries: int = MAX_RECLAIM_RETRIES, keep_unread: bool = False
+    ) -> Folio:
         """Bring the entries from `entry` on into the swap cache as one folio of `order`, and return it: on the LRU,
         unlocked.
 
         Exists if one is in the cache or on its way, NotFound if one is gone, NoMemory, or DeviceIOError; nothing has
-        changed then.
+        changed then. With `keep_unread` a folio that can't be read is returned, too: not uptodate.
         """
         nr = 1 << order
         self.swap.swapcache_prepare(entry, nr)
@@ -49,22 +51,23 @@ class SwapIn(Allocation):
             if shadow:
                 self._workingset_refault(folio, shadow)
             self.swap.swap_read_folio(folio)
-        except BaseException:
-            self.swap.swap_cache_del_folio(folio)
-            folio.locked = False
-            folio.refcount -= 1
-            self._put_folio(folio)
-            raise
+        except BaseException as error:
+            if not (keep_unread and isinstance(error, DeviceIOError)):
+                self.swap.swap_cache_del_folio(folio)
+                folio.locked = False
+                folio.refcount -= 1
+                self._put_folio(folio)
+                raise
         folio.locked = False
         folio.refcount -= 1
         self._lru_add(folio)
         return folio
 
-    def _swapin_readahead(self, entry: int, otherwise: Memcg) -> Folio:
-        """Read one page, then its neighbours on the device if it is worth while; errors as for `_read_swap_cache`."""
+    def _swapin_readahead(self, entry: int, otherwise: Memcg, keep_unread: bool = False) -> Folio:
+        """Read one page, then its neighbours on the device if it is worth while; as for `_read_swap_cache`."""
         memcg = self._memcg_of_entry(entry, otherwise)
         neighbours = self.swap.readahead_entries(entry, 1 << self.page_cluster) if self.page_cluster else []
-        folio = self._read_swap_cache(entry, 0, memcg)
+        folio = self._read_swap_cache(entry, 0, memcg, keep_unread=keep_unread)
         if neighbours:
             folio.refcount += 1
             self._readahead(neighbours, memcg)
@@ -155,15 +158,17 @@ class SwapIn(Allocation):
 
     # -- for swapoff ---------------------------------------------------------------------------------------------
 
-    def pagein(self, entry: int) -> Folio | None:
+    def pagein(self, entry: int, keep_unread: bool = False) -> Folio | None:
         """Bring an entry into the swap cache and return its folio, or None if it is gone. For swapoff [S14].
 
-        NoMemory when no page can be had, DeviceIOError when it can't be read.
+        NoMemory when no page can be had, DeviceIOError when it can't be read; with `keep_unread` a folio that is not
+        uptodate instead.
         """
         folio = self._cached_folio(entry)
         if folio is not None:
             return folio
         try:
-            return self._read_swap_cache(entry, 0, self._memcg_of_entry(entry, self.root_memcg))
+            memcg = self._memcg_of_entry(entry, self.root_memcg)
+            return self._read_swap_cache(entry, 0, memcg, keep_unread=keep_unread)
         except (Exists, NotFound):
             return self._cached_folio(entry)

@@ -8,7 +8,7 @@
 | EBUSY | on already, by whatever path; held by another program | pinned |
 | ENOSPC | no room for the header of a new file | |
 | ENOMEM | no address space for the maps | strict overcommit has no room for the device's pages; a cgroup is full |
-| EIO | the header can't be read | a page can't be read |
+| EIO | the header can't be read | |
 | EINTR | | a signal; SIGKILL from the OOM killer |
 
 Memory may be missing at two points of a swapoff. *Up front* the pages of the whole device, used or not, are held
@@ -100,8 +100,9 @@ class SwapSyscalls(Unuse):
         """Take a device off: all it holds comes back to memory. Return counts of what that took; the device is closed.
 
         InvalidArgument if it is not on, NotFound if there is no such file, NotPermitted. NoMemory if it is refused up
-        front or a cgroup is full, Killed if the machine is, Interrupted (by `cancel` or `Machine.cancel`),
-        DeviceIOError or Busy: the device is on as before, nothing is lost, and swapoff may be tried again.
+        front or a cgroup is full, Killed if the machine is, Interrupted (by `cancel` or `Machine.cancel`)
+        or Busy: the device is on as before, nothing is lost, and swapoff may be tried again. Pages that can't be read
+        are lost, and no reason to stop: `pages_lost` of the report counts them.
         """
         self.require_open()
         self._require_privilege("swapoff")

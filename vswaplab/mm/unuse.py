@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from vswaplab.backends.swapoff import stop_if_cancelled
 from vswaplab.entry import PTE_PRESENT, SLOT_OFFSET_BITS, U64, pte_to_entry
-from vswaplab.errors import DeviceIOError, Exists, NoMemory, NotFound
+from vswaplab.errors import Exists, NoMemory, NotFound
 from vswaplab.mm.folio import Folio
 from vswaplab.mm.memcg import Memcg
 from vswaplab.mm.page_table import PTRS_PER_TABLE
@@ -44,8 +44,8 @@ class Unuse(Shmem):
     def unuse_mm(self, mm: Process, type: int, report: SwapoffReport) -> None:
         """Walk the page tables of one process and map every page that is on device `type`.
 
-        Interrupted (-EINTR), NoMemory (-ENOMEM), DeviceIOError (-EIO): what was done until then stays done, nothing is
-        lost. Linux would leave a poison marker for an unreadable page and go on; the model stops.
+        Interrupted (-EINTR), NoMemory (-ENOMEM): what was done until then stays done, nothing is lost. A page that
+        can't be read leaves a poison marker in its PTE, and the walk goes on [S14].
         """
         report.mms_walked += 1
         self._run_on(mm.cpu)
@@ -80,11 +80,16 @@ class Unuse(Shmem):
             return
         folio.readahead = False
         folio.locked = True
-        self._map_page(process, vpn, folio, entry - folio.swap, PTE_PRESENT)
-        report.ptes_rewritten += 1
+        if folio.uptodate:
+            self._map_page(process, vpn, folio, entry - folio.swap, PTE_PRESENT)
+            report.ptes_rewritten += 1
+        else:
+            self._poison(process, vpn)
+            report.pages_lost += 1
         self.swap.swap_free_nr(entry, 1)
         self.swap.folio_free_swap(folio)
         folio.locked = False
+        self._put_folio(folio)
 
     def _unuse_pagein(self, entry: int, otherwise: Memcg, report: SwapoffReport) -> Folio | None:
         """Return the folio of an entry from the swap cache, or read it in with its neighbours; None if it is gone."""
@@ -93,13 +98,11 @@ class Unuse(Shmem):
             return folio
         before = self._pages_swapped_in()
         try:
-            return self._swapin_readahead(entry, otherwise)
+            return self._swapin_readahead(entry, otherwise, keep_unread=True)
         except (Exists, NotFound):
             return self._cached_folio(entry)
         except NoMemory as error:
             raise type(error)(f"swapoff stopped: no page for swap entry {entry:#x}. {error}") from error
-        except DeviceIOError as error:
-            raise DeviceIOError(f"swapoff stopped: swap entry {entry:#x} can't be read. {error}") from error
         finally:
             report.pages_read += self._pages_swapped_in() - before
 
@@ -110,7 +113,7 @@ class Unuse(Shmem):
     # -- tmpfs ---------------------------------------------------------------------------------------------------
 
     def shmem_unuse(self, type: int, report: SwapoffReport) -> None:
-        """Bring every page of tmpfs files that is on device `type` back into its file's index; errors as above."""
+        """Bring every page of tmpfs files that is on device `type` back into its file's index; as above."""
         for file in list(self.shmem_swaplist):
             report.shmem_inodes += 1
             self._shmem_unuse_inode(file, type, report)
@@ -126,8 +129,20 @@ class Unuse(Shmem):
                 continue
             stop_if_cancelled(self)
             folio = self._unuse_pagein(entry, file.memcg, report)
-            if folio is not None and file.mm.page_table.get(index) == pte:
+            if folio is None or file.mm.page_table.get(index) != pte:
+                continue
+            if folio.uptodate:
                 self.shmem_swapin_folio(file, index, entry)
+            else:
+                self._shmem_set_folio_swapin_error(file, index, folio, entry)
+                report.pages_lost += 1
+
+    def _shmem_set_folio_swapin_error(self, file: ShmemFile, index: int, folio: Folio, entry: int) -> None:
+        """A page of a file can't be read: its index has a poison marker from now on, and its swap is free [S14]."""
+        self._poison(file, index)
+        self.swap.swap_free_nr(entry, 1)
+        self.swap.folio_free_swap(folio)
+        self._put_folio(folio)
 
 
 def _swapped_on(type: int, ptes: U64) -> npt.NDArray[np.intp]:

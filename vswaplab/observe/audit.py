@@ -126,7 +126,7 @@ def locate(machine: Any, error: InvariantError) -> Finding:
 def _miscounted(state: State) -> list[int]:
     holders: dict[int, int] = {}
     for pte in state.ptes.values():
-        if not pte.present:
+        if not pte.present and pte.entry:
             holders[pte.entry] = holders.get(pte.entry, 0) + 1
     return [entry for entry, slot in state.slots.items() if slot.swap_count != holders.get(entry, 0)]
 

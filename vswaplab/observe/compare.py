@@ -359,7 +359,10 @@ class _Watch:
 
 def _pages(state: State) -> dict[PteKey, str]:
     slots = state.slots
-    return {key: "memory" if pte.present else slots[pte.entry].backing.name for key, pte in state.ptes.items()}
+    return {
+        key: "memory" if pte.present else slots[pte.entry].backing.name if pte.entry else "lost"
+        for key, pte in state.ptes.items()
+    }
 
 
 def compare(machines: Mapping[str, Any], operations: Iterable[Operation], mode: str = AS_POSTED) -> Iterator[Step]:

@@ -100,7 +100,7 @@ def build_graph(state: State, rmap: Rmap | None = None) -> nx.MultiDiGraph[Any]:
         _add(graph, node, address(vpn), pid=pid, vpn=vpn, present=pte.present, entry=pte.entry, pfn=pte.pfn)
         if pte.present:
             graph.add_edge(node, _add_folio(graph, pte.pfn), kind="pte")
-        else:
+        elif pte.entry:  # a poison marker leads nowhere
             graph.add_edge(node, _slot_node(graph, pte.entry), kind="pte")
     return graph
 

@@ -19,6 +19,7 @@ from vswaplab.backends.swap_cluster import SWAPFILE_CLUSTER, ClusterState
 from vswaplab.backends.swap_maps import cluster_bits
 from vswaplab.backends.zsmalloc import size_classes
 from vswaplab.entry import (
+    PTE_POISON,
     PTE_PRESENT,
     SLOT_OFFSET_BITS,
     STRUCT_PAGE_SIZE,
@@ -264,7 +265,8 @@ class SlotMap:
     def _swapped(self) -> Iterator[tuple[U64, int, U64]]:
         for pid, process in self.machine.mappers.items() if self.machine is not None else ():
             for base, ptes in process.mm.page_table.leaves():
-                away = np.flatnonzero((ptes & np.uint64(PTE_PRESENT) == 0) & (ptes != 0))
+                held = (ptes != 0) & (ptes != np.uint64(PTE_POISON))
+                away = np.flatnonzero((ptes & np.uint64(PTE_PRESENT) == 0) & held)
                 if len(away):
                     yield pte_to_entry(ptes[away]), pid, away.astype(np.uint64) + np.uint64(base)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from vswaplab.entry import PTE_PRESENT, Backing, pte_to_entry, pte_to_frame, swp_slot_t
+from vswaplab.entry import PTE_POISON, PTE_PRESENT, Backing, pte_to_entry, pte_to_frame, swp_slot_t
 from vswaplab.observe.graph import build_graph
 from vswaplab.observe.labels import Labels, labels_of, swap_cluster_rows
 from vswaplab.observe.state import DeviceState, ProcessState, PteState, SlotState, State
@@ -103,7 +103,7 @@ def live_state(machine: Any) -> State:
 def _pte(pte: int) -> PteState:
     if pte & PTE_PRESENT:
         return PteState(True, 0, pte_to_frame(pte))
-    return PteState(False, int(pte_to_entry(pte)), 0)
+    return PteState(False, 0 if pte == PTE_POISON else int(pte_to_entry(pte)), 0)
 
 
 def _slot(machine: Any, entry: int) -> SlotState:

@@ -38,7 +38,7 @@ class PteState(NamedTuple):
 
     present: bool
     entry: int
-    """`swp_entry_t`, 0 if present."""
+    """`swp_entry_t`, 0 if present, or if it holds a poison marker: the page is lost."""
     pfn: int
     """Page frame number, 0 if not present."""
 
@@ -219,7 +219,7 @@ class State:
 
     def referrers(self, entry: int) -> list[PteKey]:
         """Return the page table entries that hold an entry."""
-        return sorted(key for key, pte in self.ptes.items() if pte.entry == entry and not pte.present)
+        return sorted(key for key, pte in self.ptes.items() if pte.entry == entry and entry and not pte.present)
 
     def select(self, ptes: Container[PteKey], entries: Container[int]) -> State:
         """Return the part of the state that concerns some page table entries and some entries."""

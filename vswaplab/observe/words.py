@@ -95,6 +95,8 @@ _LEGACY_CALLS: dict[Event, KernelCall] = {
 
 def _legacy_call(record: TraceRecord) -> KernelCall:
     event = record.event
+    if event is Event.PTE_SWAP and not record.entry:
+        return KernelCall("unuse_pte", "S14")
     if event is Event.BACKING:
         if record.new is Backing.ZSWAP:
             return KernelCall("zswap_store", "S21")
@@ -180,7 +182,8 @@ def _pte(record: TraceRecord) -> str:
         held = "{entry}" if record.entry else "nothing"
         return f"Page {{address}} of process {{pid}}: the PTE held {held} and maps frame {{value}} now."
     if record.event is Event.PTE_SWAP:
-        return "Page {address} of process {pid}: the PTE holds {entry} now."
+        held = "{entry}" if record.entry else "a poison marker: its page is lost, it could not be read,"
+        return f"Page {{address}} of process {{pid}}: the PTE holds {held} now."
     held = " It held {entry}." if record.entry else ""
     return f"Page {{address}} of process {{pid}}: the PTE is empty now.{held}"
 

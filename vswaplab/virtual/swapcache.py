@@ -130,7 +130,7 @@ class SwapCache(VswapCore):
 
     def _only_copy(self, entry: int, folio: FolioLike) -> bool:
         unbacked = self.desc.flags[entry] & TYPE_MASK == TYPE_FOLIO
-        return self.desc.count[entry] > 0 and folio.uptodate and (folio.dirty or unbacked)
+        return self.desc.count[entry] > 0 and (unbacked or (folio.uptodate and folio.dirty))
 
     def swap_cache_replace_folio(self, old: FolioLike, new: FolioLike) -> None:
         """``__swap_cache_replace_folio``: repoint the entries of `old` to `new`, of the same order; both locked."""

@@ -198,7 +198,8 @@ class StepLog:
             if pte is not None:
                 kind[number] = _PRESENT if pte.present else _SWAPPED
                 table, at = (self._pfns, pte.pfn) if pte.present else (self._entries, pte.entry)
-                ref[number] = int(np.searchsorted(table, table.dtype.type(at)))
+                if pte.present or pte.entry:
+                    ref[number] = int(np.searchsorted(table, table.dtype.type(at)))
         self._columns |= {"pte0_kind": kind, "pte0_ref": ref}
         names = ("count", "cached", "memcg", "ref", "length", "folio", "shadow")
         rows = np.zeros((len(self._entries), len(names)))

@@ -82,7 +82,7 @@ class StepModel:
         """Collect the page table entries and slots that belong together."""
         before = self.trace.step(self.first - 1)
         held = log[(log["event"] == Event.PTE_SWAP) & (log["entry"] > 0)]
-        pairs = {(key, pte.entry) for key, pte in before.ptes.items() if not pte.present}
+        pairs = {(key, pte.entry) for key, pte in before.ptes.items() if pte.entry}
         pairs |= {
             ((p, v), e) for p, v, e in zip(*(held[name].tolist() for name in ("pid", "vpn", "entry")), strict=True)
         }

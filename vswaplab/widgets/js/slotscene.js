@@ -148,7 +148,8 @@ export class SlotScene {
     const { c, log } = this, s = this.tape.state;
     if (what === "pte") {
       const held = s.pteKind[n] === 1 ? `present: frame ${c.frame_pfn[s.pteRef[n]]}`
-        : `not present: swp_entry_t ${this.entryWord(s.pteRef[n])}`;
+        : s.pteRef[n] < 0 ? "not present: a poison marker, the page is lost"
+          : `not present: swp_entry_t ${this.entryWord(s.pteRef[n])}`;
       return [`PTE of ${log.processes[c.pte_pid[n]]}`, `address ${address(c.pte_vpn[n])}`, held];
     }
     if (what === "entry") return this.legacy ? this.legacyLines(n) : this.descriptorLines(n);

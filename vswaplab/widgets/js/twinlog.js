@@ -22,7 +22,7 @@ class Side {
     const { state } = this.tape, found = new Map();
     this.keys.forEach((key, p) => {
       if (state.pteKind[p] === 1) found.set(key, "memory");
-      else if (state.pteKind[p] === 2) found.set(key, BACKING_NAMES[state.backing[state.pteRef[p]]] ?? "gone");
+      else if (state.pteKind[p] === 2) found.set(key, state.pteRef[p] < 0 ? "lost" : BACKING_NAMES[state.backing[state.pteRef[p]]] ?? "gone");
     });
     return found;
   }
