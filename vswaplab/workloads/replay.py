@@ -65,12 +65,10 @@ class ReplayReport:
     references: int
     pages: int
     misses: int
-    unit: str = "page"
-    """What the numbers of the trace were, "page" or "byte"."""
+    unit: str = "page"  # what the numbers of the trace were, or "byte"
     first_touches: int = 0
     """Misses that are no swap-in."""
-    waves: int = 0
-    """Groups of events applied as one array."""
+    waves: int = 0  # groups of events applied as one array
     swap_outs: dict[str, int] = field(default_factory=lambda: {"zero": 0, "zswap": 0, "swapfile": 0})
     swap_ins: dict[str, int] = field(default_factory=lambda: {"zero": 0, "zswap": 0, "swapfile": 0})
     written_back: int = 0
@@ -181,13 +179,11 @@ class _Layer:
             self._came_in("swapfile", len(entries))
 
     def _went_out(self, where: str, nr: int) -> None:
-        """Report pages as gone to a backing, and count them as `swap_writeout` does; zeros are counted already."""
         self.report.swap_outs[where] += nr
-        if where != "zero":
+        if where != "zero":  # zeros are counted already
             self.memcg.count(_OUT_EVENTS[where], nr)
 
     def _came_in(self, where: str, nr: int) -> None:
-        """Report pages as read from a backing, and count them as `swap_read_folio` does."""
         self.report.swap_ins[where] += nr
         self.memcg.count(_IN_EVENTS[where], nr)
 
@@ -322,8 +318,7 @@ def replay(
     swapfile; `swap_path` makes it a real file, else it is in memory. With `contents` None nothing is compressed or
     copied: the backing is zswap in name, or swapfile slots if `zswap` is None. `verify` compares every page that comes
     back with what went out. `progress` is called with (events done, events). InvariantError if a page comes back
-    changed; NoSpace when swap is full; other errors as the parts raise them. A replay that fails leaves no swapfile
-    that it has made, and one that was there as it found it.
+    changed; NoSpace when swap is full; other errors as the parts raise them. A failed one leaves no swapfile.
     """
     choice(design, "design", _DESIGNS)
     verify, seed = flag(verify, "verify"), seed_number(seed)

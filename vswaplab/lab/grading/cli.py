@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -49,7 +49,7 @@ def _grade(args: argparse.Namespace) -> int:
     roster = read_roster(args.roster) if args.roster is not None else None
     found = collect(args.submissions, lab.name, LABS)
     limits = Limits(seconds=seconds, memory=memory << 20, budget=budget)
-    with _terminated_as_interrupted(), Results(args.out, lab, resume=args.resume) as results:
+    with _interruptible() as stopped, Results(args.out, lab, resume=args.resume) as results:
         digests = {each.name: each.digest() for each in found.submissions}
         todo = []
         for each in found.submissions:
@@ -67,6 +67,7 @@ def _grade(args: argparse.Namespace) -> int:
                 unsafe=args.unsafe,
                 progress=progress_on_stderr("grading"),
                 on_result=lambda submission, graded: results.add(graded, digests[submission.name]),
+                stopped=stopped,
             )
         except KeyboardInterrupt:
             results.finish()
@@ -99,17 +100,20 @@ def _grade(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Take SIGTERM as Ctrl-C: what is graded is written."""
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Take SIGTERM as Ctrl-C: what is graded is written. Yields what says whether either has come."""
+    came: list[int] = []
 
     def interrupted(number: int, frame: object) -> NoReturn:
+        came.append(number)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupted)
+    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield lambda: bool(came)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _tell(what: str, names: Sequence[str]) -> None:

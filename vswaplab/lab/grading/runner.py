@@ -60,11 +60,13 @@ def grade_all(
     unsafe: bool = False,
     progress: Progress | None = None,
     on_result: Callable[[Submission, Graded], None] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> list[Graded]:
     """Grade submissions, `jobs` at a time, and return what became of them in order of their names.
 
     NotPermitted if there is no sandbox; nothing else is raised for what a submission is or does. `on_result` is called
-    with each as it is graded. KeyboardInterrupt leaves at once; what was graded has been handed to `on_result`.
+    with each as it is graded. KeyboardInterrupt leaves at once; what was graded has been handed to `on_result`. It is
+    also raised when `stopped` says so: an exception that a signal raises while a process is forked is lost.
     """
     todo = deque(each if isinstance(each, Submission) else submissions_in([each])[0] for each in submissions)
     if not unsafe:
@@ -76,6 +78,8 @@ def grade_all(
     selector = selectors.DefaultSelector()
     try:
         while todo or running:
+            if stopped():
+                raise KeyboardInterrupt
             while todo and len(running) < jobs:
                 started = _started(todo.popleft(), lab, limits, unsafe)
                 running[started.reads] = started

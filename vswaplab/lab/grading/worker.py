@@ -139,7 +139,7 @@ class _Worker:
         self.sources.add(name)
         code = compile(source, name, "exec", flags=self.flags, dont_inherit=True)
         self.flags |= code.co_flags & _FUTURE_FLAGS
-        found = eval(code, self.namespace)
+        found = types.FunctionType(code, self.namespace)()
         if code.co_flags & inspect.CO_COROUTINE:
             import asyncio  # here: most never need it, and each process pays for its imports
 
