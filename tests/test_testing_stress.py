@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from vswaplab import Machine
+from vswaplab.backends.device import Fault
 from vswaplab.cli import main
 from vswaplab.errors import InvalidArgument
 from vswaplab.testing import OPERATIONS, SHAPE, Operations, page_of
@@ -228,6 +229,31 @@ def test_large_folios_that_fill_memory_and_find_no_run_are_no_failure_of_the_mac
         assert {folio.order for folio in run.machine.frames.values()} >= {3}
         assert run.machine.reclaim() == 0
     run.finish()
+    run.close()
+
+
+@both
+def test_a_page_that_a_swapoff_could_not_read_is_counted_and_no_other_may_be_gone(design: str) -> None:
+    """Its device failed, and Linux goes on without it [S14]; the same error with no read that failed is a loss."""
+    drawn: dict[str, Any] = {name: SHAPE[name].choices[0] for name in SHAPE if SHAPE[name].choices}
+    tally: Counter[str] = Counter()
+    run = Operations.begin(
+        lambda **options: Machine(design=design, **options),
+        tally,
+        **drawn | {"ram": 64, "slots": 100, "seed": 1, "device": "disk", "zswap": None, "page_cluster": 0},
+    )
+    run.machine.swapon(size="1M")
+    run.machine.reclaim()
+    si = run.machine.devices[0]
+    si.device.inject(Fault("read", page=int(si.allocated_offsets()[1]), times=100))
+    report = run.machine.swapoff(si)
+    assert report.pages_lost == 1
+    run.machine.devices.read_errors, failed = 0, run.machine.devices.read_errors
+    with pytest.raises(AssertionError, match="could not be read back though nothing fails"):
+        run._read_everything()
+    run.machine.devices.read_errors = failed
+    run.finish()
+    assert tally["pages unread at swapoff"] == 1
     run.close()
 
 

@@ -132,7 +132,7 @@ class Operations(ProcessOperations, FileOperations, GroupOperations, DeviceOpera
         except SwapError as error:
             if not self._may_be_lost(mapper, page):
                 raise AssertionError(f"A page could not be read back though nothing fails any more: {error}") from error
-            self.count("pages lost on a failing device")
+            self.count("pages unread at swapoff")
             return
         self.verify(mapper.pid, page, data)
 

@@ -3,7 +3,8 @@
 ``vswaplab stress --seconds 120`` drives both designs by turns. A machine is drawn from one number: its shape (memory,
 CPUs, NUMA nodes, zswap, devices) and every operation on it, so the same number gives the same machine doing the same
 things. It is small and short of memory, and its devices, zswap and limits fail and change on the way. After each
-operation every invariant is checked; at its end every byte is read back and nothing may be left over.
+operation every invariant is checked; at its end every byte is read back and nothing may be left over. A page that a
+swapoff could not read because its device failed is gone in Linux, too: such pages are counted by themselves.
 
 What is counted is what was done. At the first byte that is lost or invariant that breaks the run ends, the report says
 what happened and which command shows it again, and the exit code is 1.
@@ -117,6 +118,7 @@ class StressReport:
             "pages_verified": self.counts["pages verified"],
             "bytes_verified": self.counts["bytes verified"],
             "checks": self.counts["checks"],
+            "pages_unread_at_swapoff": self.counts["pages unread at swapoff"],
             "lost": self.lost,
             "failure": None if self.failure is None else {**vars(self.failure), "again": self.failure.again},
             "interrupted": self.interrupted,
@@ -131,7 +133,7 @@ class StressReport:
             f"  faults injected  {sum(self.faults.values()):,}: {_listed(self.faults)}",
             f"  failed requests  {_listed(self.failed_requests)}",
             f"  verified         {counts['pages verified']:,} pages, {counts['bytes verified'] / 2**20:,.1f} MiB, "
-            "byte for byte",
+            f"byte for byte; {counts['pages unread at swapoff']:,} gone with a device that failed",
             f"  checks           {counts['checks']:,} of every invariant",
             "  0 lost" if self.failure is None else f"  LOST: {self.failure}",
         ]
