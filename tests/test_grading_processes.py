@@ -48,6 +48,14 @@ def test_a_cell_may_be_longer_than_an_answer() -> None:
 
 
 @needs_sandbox
+def test_cells_run_as_in_a_main_module() -> None:
+    """C code that imports looks for ``__builtins__`` among the globals of its caller."""
+    source = "import numpy as np\nsums = [int(np.arange(3).sum()), int(np.array([[1, 2], [3, 4]]).mean(axis=0).max())]"
+    with Student(f"{source}\ndef found():\n    return [sums, __name__]", Limits(seconds=60)) as student:
+        assert student.call("found") == [[3, 3], "__main__"]
+
+
+@needs_sandbox
 def test_no_control_group_outlives_its_process() -> None:
     for _ in range(3):
         Student("def f():\n    return 1", Limits(seconds=60)).close()

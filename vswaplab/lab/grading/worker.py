@@ -7,6 +7,7 @@ from __future__ import annotations
 import __future__ as future
 
 import ast
+import builtins
 import inspect
 import json
 import os
@@ -54,6 +55,7 @@ class _Worker:
         module = types.ModuleType("__main__")
         sys.modules["__main__"] = module
         self.namespace: dict[str, Any] = module.__dict__
+        self.namespace["__builtins__"] = builtins  # as in any __main__; C code looks for it there (numpy's sum)
         self.namespace["get_ipython"] = _Shell
         self.flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         self.sources: set[str] = set()
