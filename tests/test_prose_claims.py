@@ -59,6 +59,7 @@ CLAIMS = [
     Claim(r"Today only pages of zeros", "zram keeps any same-filled page [S25]"),
     Claim(r"a virtual slot costs nothing until it gets one", "said of one design only, and disputed [S17][S44]"),
     Claim(r"only of idle or incompressible pages", "zram also writes huge pages and single ones back [BACKGROUND]"),
+    Claim(r"slots run out first, whatever the pool could take", "only where the swapfile is small: lesson 04, part 2"),
     Claim(r"empty after the machine was off|is of no use to it", "zswap's pool is in the image and comes back [S46]"),
 ]
 
