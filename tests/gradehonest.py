@@ -281,8 +281,10 @@ def _case(kind: str, tree: Callable[[], Tree], row: Row, form: str, place: str, 
 
 
 def honest_cases(lab: Lab, rng: Random, number: int) -> list[Case]:
-    """Return so many honest learners: every kind of text, every form and every place in turn."""
+    """Return so many honest learners: every kind of text if there are enough, every form and every place in turn."""
     written, forms, places = _written(lab), list(FORMS), list(PLACES)
+    if number < len(written):
+        written = rng.sample(written, number)
     rng.shuffle(forms)
     rng.shuffle(places)
     made = []

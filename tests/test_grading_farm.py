@@ -19,8 +19,8 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed"),
 ]
-LIMITS = ["--lab", FARM.name, "--jobs", "4", "--seconds", "4", "--budget", "20", "--memory", "640"]
-HONEST, HOSTILE = 12, 90
+LIMITS = ["--lab", FARM.name, "--jobs", "4", "--seconds", "6", "--budget", "20", "--memory", "640"]
+HONEST, HOSTILE = 20, 90
 
 
 @dataclass(frozen=True)
