@@ -8,8 +8,8 @@ import pytest
 from mmkit import contents, fill, machine
 from test_mm_swap import out
 
-from vswaplab import InvalidArgument, Machine, NoMemory
-from vswaplab.backends.device import MemoryDevice
+from vswaplab import DeviceIOError, InvalidArgument, Machine, NoMemory
+from vswaplab.backends.device import Fault, MemoryDevice
 from vswaplab.units import PAGE_SIZE
 
 DESIGNS = pytest.mark.parametrize("design", ["virtual", "legacy"])
@@ -209,3 +209,45 @@ def test_only_swap_in_memory_can_be_made_synchronous(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="synchronous"):
         m.swapon(size="1M", synchronous=1)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == [] == list(m.devices)
+
+
+# -- a page that can't be read ---------------------------------------------------------------------------------------
+
+
+def test_an_unread_folio_that_backs_its_entry_is_never_written_out_and_goes_with_its_last_owner() -> None:
+    """After a virtual swapoff: as posted the folio is the backing, dirty, with nothing in it [S14]."""
+    with machine(page_cluster=0, zswap={"compressor": "lz4"}) as m:
+        assert m.zswap is not None
+        m.zswap.enabled = False
+        p, region, _ = out(m, pages=2)
+        m.zswap.enabled = True
+        (device,) = m.devices
+        device.device.inject(Fault("read", page=1, times=2))
+        assert m.swapoff(device).pages_lost == 1
+        m.swapon(size="4M")
+        for _ in range(2):
+            m.reclaim()
+            with pytest.raises(DeviceIOError, match="could not be read from swap; unmap it"):
+                p.read(region.start, 1)
+        assert (m.used_pages, m.zswap.stored_pages) == (1 + 1, 1)  # the pool has a page: the other one is in zswap
+        p.munmap(region.page(0))
+        m.check()
+        assert m.used_pages == 1
+
+
+@DESIGNS
+def test_a_compressed_page_that_can_not_be_decompressed_fails_until_reclaim_drops_its_folio(design: str) -> None:
+    """zswap keeps the copy, the folio is not uptodate [S21]."""
+    with machine(design=design, page_cluster=0, zswap={"compressor": "lz4"}) as m:
+        assert m.zswap is not None
+        p = m.spawn("app")
+        region = p.mmap(PAGE_SIZE)
+        p.write(region.start, b"text" * 1024)
+        m.reclaim()
+        m.zswap.inject("decompress")
+        for _ in range(3):
+            with pytest.raises(DeviceIOError):
+                p.read(region.start, 1)
+        assert (m.zswap.decompress_fail, m.zswap.stored_pages) == (1, 1)
+        m.reclaim()
+        assert contents(p, region) == [b"text" * 1024]

@@ -96,11 +96,10 @@ class SwapoffReport:
 class SwapoffHost(Protocol):
     """The machine, as swapoff needs it."""
 
-    def pagein(self, entry: int, keep_unread: bool = False) -> FolioLike | None:
+    def pagein(self, entry: int) -> FolioLike | None:
         """Bring an entry into the swap cache and return its folio, or None if the entry is gone meanwhile.
 
-        Raises NoMemory when no page can be had, DeviceIOError when it can't be read; with `keep_unread` it returns a
-        folio that is not uptodate instead.
+        The folio is not uptodate if it can't be read. Raises NoMemory when no page can be had.
         """
         ...
 

@@ -67,9 +67,10 @@ class Faults(SwapIn):
 
     @staticmethod
     def _lost(process: Mapper, vpn: int) -> DeviceIOError:
-        """Return the error of an access to a page that swapoff could not read: Linux sends SIGBUS [S14]."""
+        """Return the error of an access to a page that swapoff or tmpfs could not read: Linux sends SIGBUS [S14]."""
         return DeviceIOError(
-            f"Page {vpn:#x} of process or file {process.pid} could not be read at a swapoff; unmap it, or cut it off."
+            f"Page {vpn:#x} of process or file {process.pid} is lost, as it could not be read from swap; unmap it, or "
+            "cut it off."
         )
 
     def _run_on(self, cpu: int) -> None:
@@ -145,11 +146,18 @@ class Faults(SwapIn):
                 folio = self._swapin_readahead(entry, process.memcg)
             except (Exists, NotFound):
                 return  # somebody was faster: look at the PTE again
-        elif not folio.uptodate:
-            raise self._lost(process, vpn)
+            if folio.read_error is not None:
+                raise folio.read_error
         elif folio.readahead:
             process.memcg.count("swap_ra_hit")
         folio.readahead = False
+        if folio.dirty and not folio.uptodate:
+            raise self._lost(process, vpn)
+        if folio.read_error is not None:  # it was found, and is not read again: SIGBUS to the program [S13]
+            raise type(folio.read_error)(
+                f"Swap entry {entry:#x} can't be read until reclaim drops its folio, whose read failed: "
+                f"{folio.read_error}"
+            ) from folio.read_error
         folio.locked = True
         self._map_swapped(process, vma, vpn, folio, entry, write)
         folio.locked = False

@@ -13,6 +13,7 @@ from vswaplab.entry import STRUCT_PAGE_SIZE, VMEMMAP_START, swp_entry_t
 from vswaplab.units import PAGE_SHIFT, PAGE_SIZE, SWAP_NR_ORDERS
 
 if TYPE_CHECKING:
+    from vswaplab.errors import DeviceIOError
     from vswaplab.mm.memcg import Memcg
 
 __all__ = ["BuddyAllocator", "Folio"]
@@ -41,6 +42,7 @@ class Folio:
         "order",
         "pfn",
         "pointer",
+        "read_error",
         "readahead",
         "refcount",
         "referenced",
@@ -74,6 +76,8 @@ class Folio:
         """Was on the active list before it was deactivated, or was when last evicted."""
         self.readahead = False
         """Read ahead of any fault, and no fault has found it yet."""
+        self.read_error: DeviceIOError | None = None
+        """Why its contents could not be read from swap; it is not uptodate then, and nobody maps it."""
         self.on_lru = False
         self.shmem = False
         """A page of a tmpfs file, on the same lists, but not anonymous memory in the accounts."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vswaplab.entry import PTE_ACCESSED, PTE_DIRTY, PTE_POISON, PTE_PRESENT, PTE_WRITE, pte_to_entry, pte_to_frame
-from vswaplab.errors import InvalidArgument, NoMemory, NotFound
+from vswaplab.errors import DeviceIOError, InvalidArgument, NoMemory, NotFound
 from vswaplab.events import Event
 from vswaplab.mm.fault import MAX_TRIES, PATIENCE
 from vswaplab.mm.folio import Folio
@@ -220,9 +220,13 @@ class Shmem(Mappings):
     def shmem_swapin_folio(self, file: ShmemFile, index: int, entry: int) -> None:
         """Bring one page back and put it in the index in place of its entry; its swap is freed at once.
 
-        It is no page fault, so none is counted.
+        It is no page fault, so none is counted. DeviceIOError, and the page is lost, if it can't be read.
         """
-        self._do_swap_page(file, file.mm.vmas[0], index, entry, write=False)
+        try:
+            self._do_swap_page(file, file.mm.vmas[0], index, entry, write=False)
+        except DeviceIOError:
+            self.shmem_set_folio_swapin_error(file, index, entry)
+            raise
         pte = file.mm.page_table.get(index)
         if not pte & PTE_PRESENT:
             return  # somebody was faster: the caller looks again
@@ -230,3 +234,9 @@ class Shmem(Mappings):
         folio = self.frames[pte_to_frame(pte)]
         folio.dirty = folio.shmem = True
         self.swap.folio_free_swap(folio)
+
+    def shmem_set_folio_swapin_error(self, file: ShmemFile, index: int, entry: int) -> None:
+        """A page of a file can't be read: its index has a poison marker from now on, and its swap is free [S14]."""
+        self._poison(file, index)
+        self.swap.free_swap_and_cache_nr(entry, 1)
+        self._drain_released()

@@ -1,8 +1,8 @@
 """Swap-in: a page comes back through the swap cache, or past it [S13].
 
 The entry is pinned, a folio is charged to the cgroup that the entry names, put in the swap cache, judged by the
-shadow found there, and read. If the read fails the folio goes again, and the entry is as it was. Neighbours on the
-device are read along while memory is free.
+shadow found there, and read. If the read fails the folio stays there, not uptodate: every access is an error (SIGBUS)
+until reclaim drops it. Neighbours on the device are read along while memory is free.
 
 A page on a synchronous device whose entry one page table entry alone holds is read *past* the swap cache: there is
 nothing to wait for and nobody to share it with, so it is mapped at once, and its swap is free. Only so does a range
@@ -29,14 +29,11 @@ class SwapIn(Allocation):
 
     page_cluster = PAGE_CLUSTER
 
-    def _read_swap_cache(
-        self, entry: int, order: int, memcg: Memcg, retries: int = MAX_RECLAIM_RETRIES, keep_unread: bool = False
-    ) -> Folio:
+    def _read_swap_cache(self, entry: int, order: int, memcg: Memcg, retries: int = MAX_RECLAIM_RETRIES) -> Folio:
         """Bring the entries from `entry` on into the swap cache as one folio of `order`, and return it: on the LRU,
-        unlocked.
+        unlocked. If it could not be read it is not uptodate, and `read_error` says why [S13].
 
-        Exists if one is in the cache or on its way, NotFound if one is gone, NoMemory, or DeviceIOError; nothing has
-        changed then. With `keep_unread` a folio that can't be read is returned, too: not uptodate.
+        Exists if one is in the cache or on its way, NotFound if one is gone, NoMemory; nothing has changed then.
         """
         nr = 1 << order
         self.swap.swapcache_prepare(entry, nr)
@@ -51,23 +48,24 @@ class SwapIn(Allocation):
             if shadow:
                 self._workingset_refault(folio, shadow)
             self.swap.swap_read_folio(folio)
-        except BaseException as error:
-            if not (keep_unread and isinstance(error, DeviceIOError)):
-                self.swap.swap_cache_del_folio(folio)
-                folio.locked = False
-                folio.refcount -= 1
-                self._put_folio(folio)
-                raise
+        except DeviceIOError as error:
+            folio.read_error = error
+        except BaseException:
+            self.swap.swap_cache_del_folio(folio)
+            folio.locked = False
+            folio.refcount -= 1
+            self._put_folio(folio)
+            raise
         folio.locked = False
         folio.refcount -= 1
         self._lru_add(folio)
         return folio
 
-    def _swapin_readahead(self, entry: int, otherwise: Memcg, keep_unread: bool = False) -> Folio:
+    def _swapin_readahead(self, entry: int, otherwise: Memcg) -> Folio:
         """Read one page, then its neighbours on the device if it is worth while; as for `_read_swap_cache`."""
         memcg = self._memcg_of_entry(entry, otherwise)
         neighbours = self.swap.readahead_entries(entry, 1 << self.page_cluster) if self.page_cluster else []
-        folio = self._read_swap_cache(entry, 0, memcg, keep_unread=keep_unread)
+        folio = self._read_swap_cache(entry, 0, memcg)
         if neighbours:
             folio.refcount += 1
             self._readahead(neighbours, memcg)
@@ -158,17 +156,15 @@ class SwapIn(Allocation):
 
     # -- for swapoff ---------------------------------------------------------------------------------------------
 
-    def pagein(self, entry: int, keep_unread: bool = False) -> Folio | None:
+    def pagein(self, entry: int) -> Folio | None:
         """Bring an entry into the swap cache and return its folio, or None if it is gone. For swapoff [S14].
 
-        NoMemory when no page can be had, DeviceIOError when it can't be read; with `keep_unread` a folio that is not
-        uptodate instead.
+        The folio is not uptodate if it can't be read. NoMemory when no page can be had.
         """
         folio = self._cached_folio(entry)
         if folio is not None:
             return folio
         try:
-            memcg = self._memcg_of_entry(entry, self.root_memcg)
-            return self._read_swap_cache(entry, 0, memcg, keep_unread=keep_unread)
+            return self._read_swap_cache(entry, 0, self._memcg_of_entry(entry, self.root_memcg))
         except (Exists, NotFound):
             return self._cached_folio(entry)

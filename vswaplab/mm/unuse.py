@@ -98,7 +98,7 @@ class Unuse(Shmem):
             return folio
         before = self._pages_swapped_in()
         try:
-            return self._swapin_readahead(entry, otherwise, keep_unread=True)
+            return self._swapin_readahead(entry, otherwise)
         except (Exists, NotFound):
             return self._cached_folio(entry)
         except NoMemory as error:
@@ -134,15 +134,8 @@ class Unuse(Shmem):
             if folio.uptodate:
                 self.shmem_swapin_folio(file, index, entry)
             else:
-                self._shmem_set_folio_swapin_error(file, index, folio, entry)
+                self.shmem_set_folio_swapin_error(file, index, entry)
                 report.pages_lost += 1
-
-    def _shmem_set_folio_swapin_error(self, file: ShmemFile, index: int, folio: Folio, entry: int) -> None:
-        """A page of a file can't be read: its index has a poison marker from now on, and its swap is free [S14]."""
-        self._poison(file, index)
-        self.swap.swap_free_nr(entry, 1)
-        self.swap.folio_free_swap(folio)
-        self._put_folio(folio)
 
 
 def _swapped_on(type: int, ptes: U64) -> npt.NDArray[np.intp]:

@@ -62,7 +62,7 @@ class Swapoff(SwapIO):
         cached = self.swap_cache_get_folio(entry)
         if cached is not None:
             return cached
-        folio = host.pagein(entry, keep_unread=True)
+        folio = host.pagein(entry)
         if folio is not None and folio.uptodate:
             report.pages_read += folio.nr_pages
         return folio
