@@ -10,6 +10,7 @@ from test_mm_swap import out
 
 from vswaplab import DeviceIOError, InvalidArgument, Machine, NoMemory
 from vswaplab.backends.device import Fault, MemoryDevice
+from vswaplab.entry import Backing
 from vswaplab.units import PAGE_SIZE
 
 DESIGNS = pytest.mark.parametrize("design", ["virtual", "legacy"])
@@ -209,6 +210,27 @@ def test_only_swap_in_memory_can_be_made_synchronous(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="synchronous"):
         m.swapon(size="1M", synchronous=1)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == [] == list(m.devices)
+
+
+# -- zeros -----------------------------------------------------------------------------------------------------------
+
+
+def test_zeros_stay_zeros_only_while_another_holds_them() -> None:
+    """The last holder's fault frees the entry, which no slot backs; the page is found zero anew [S13]."""
+    with machine(page_cluster=0) as m:
+        p = m.spawn("app")
+        region = p.mmap(PAGE_SIZE)
+        p.write(region.start, bytes(PAGE_SIZE))
+        m.reclaim()
+        q = p.fork()
+        entry = p.pte(region.start).entry
+        p.touch(region)
+        assert m.swap.lookup(entry or 0).type is Backing.ZERO
+        q.touch(region)
+        assert m.swap.entries() == []
+        assert m.root_memcg.stat("swpout_zero") == 1
+        m.reclaim()
+        assert m.root_memcg.stat("swpout_zero") == 2
 
 
 # -- a page that can't be read ---------------------------------------------------------------------------------------
