@@ -176,6 +176,20 @@ class TestEveryOneHasItsRow:
         with Student(source, Limits(seconds=2)) as student, pytest.raises(OutOfTime):
             student.call("double", "x" * (3 << 20))
 
+    @pytest.mark.parametrize(
+        "line", ['{"=":"dict","items":[]}', '{"=":"object","number":1e999}', '{"=":["x"]}', "[1e999]"]
+    )
+    def test_what_is_written_into_the_pipe_is_no_error_of_the_grading(self, line: str, tmp_path: Path) -> None:
+        written = f"{line}\n".encode()
+        source = f"import os, sys\ndef double(x):\n    os.write(int(sys.orig_argv[-2]), {written!r})\n    return 4"
+        found = grade(hand_in(tmp_path, "anna", source), LAB)
+        assert not found.failed
+
+    def test_a_name_or_a_note_without_end_is_cut(self, tmp_path: Path) -> None:
+        found = grade(hand_in(tmp_path, "anna", "raise type('\U0001f600' * 340_000, (Exception,), {})"), LAB)
+        assert not found.failed
+        assert len(found.reason) < 1000
+
     def test_an_error_of_the_grading_itself_is_a_row_with_a_log(self, tmp_path: Path) -> None:
         def broken(student: Any) -> None:
             raise KeyboardInterrupt  # nothing that a check may raise

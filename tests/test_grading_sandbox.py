@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from vswaplab.lab.grading import sandbox
 from vswaplab.lab.grading.cgroup import Cgroup
 from vswaplab.lab.grading.limits import Limits, OutOfMemory, OutOfTime, TooManyProcesses, WorkerDied
 from vswaplab.lab.grading.remote import Student, StudentError
@@ -188,6 +189,25 @@ class TestHidesWhoGrades:
         for name in ("lab1.py", "test_grading_sandbox.py", "lab1_resolve.ipynb"):
             assert looks.call("mentions", name) == []
 
+    @pytest.mark.parametrize("top", ["/usr", "/opt/python"])
+    def test_hidden_checks_are_covered_wherever_a_mount_shows_them(
+        self, top: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A checkout below /usr, a library in the interpreter's own prefix: folders in the place of both."""
+        package = tmp_path / "lib" / "vswaplab"
+        for folder in ("lib/vswaplab/lab/grading/labs", "lib/notebooks", "lib/tests"):
+            (tmp_path / folder).mkdir(parents=True)
+        monkeypatch.setattr(sandbox, "PACKAGE", package)
+        hidden = list(
+            sandbox._hidden(["--ro-bind", str(tmp_path), top, "--ro-bind", str(package), "/lab/library/vswaplab"])
+        )
+        assert [place for word, place in zip(hidden[::2], hidden[1::2], strict=True) if word == "--tmpfs"] == [
+            f"{top}/lib/vswaplab/lab/grading/labs",
+            f"{top}/lib/notebooks",
+            f"{top}/lib/tests",
+            "/lab/library/vswaplab/lab/grading/labs",
+        ]
+
 
 class TestMemory:
     """Every door to memory has a size: what all of them add up to is bounded."""
@@ -219,6 +239,22 @@ class TestMemory:
         small = Limits(seconds=30, memory=512 << 20)
         with Student(LOOKS, small) as student, pytest.raises(StudentError, match="Cannot allocate memory"):
             student.call("shared_pages", 1 << 30)
+
+    @pytest.mark.skipif(platform.machine() != "x86_64", reason="system call numbers of x86_64")
+    @pytest.mark.parametrize(
+        ("name", "number"),
+        [
+            *(("socket", 41), ("sendmsg", 46), ("sendmmsg", 307), ("splice", 275), ("tee", 276), ("vmsplice", 278)),
+            *(("inotify_init", 253), ("inotify_init1", 294), ("fanotify_init", 300), ("flock", 73)),
+        ],
+    )
+    def test_what_the_kernel_would_keep_for_it_is_refused(self, looks: Student, name: str, number: int) -> None:
+        """Buffers of sockets, pages and open files sent away, queues of file events; locks that others see."""
+        assert looks.call("raw", number, 2, 1, 0, 0) == "EPERM"
+
+    def test_a_pair_of_sockets_is_allowed_for_an_event_loop(self) -> None:
+        with Student("import asyncio\ndef run():\n    return asyncio.run(asyncio.sleep(0, 7))", QUICK) as student:
+            assert student.call("run") == 7
 
     def test_what_lies_in_pipes_is_little(self, looks: Student) -> None:
         assert looks.call("pipes") < 64 << 20

@@ -85,6 +85,9 @@ RIGHT: dict[str, list[dict[str, Any]]] = {
         cell("def double(x):\n    return x * FACTOR", solution=True),
     ],
     "numpy's numbers": [cell("import numpy as np\ndef double(x):\n    return np.int64(x) * 2", solution=True)],
+    "numpy's truth and floats": [
+        cell("import numpy as np\ndef double(x):\n    return [np.int32(x) == 2, np.float64(x)][0] * 4", solution=True)
+    ],
     "a cell that fails, as in the notebook": [cell("1 / 0"), cell("this is no Python"), SOLUTION],
     "the right version in a later cell": [
         cell("def double(x):\n    raise NotImplementedError", solution=True),

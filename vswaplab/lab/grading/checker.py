@@ -34,6 +34,8 @@ __all__ = ["grade_here"]
 
 _LEFT_OUT = 3
 """Cells that may be left out because they meet a limit."""
+_NOTES = 20
+"""Notes that a report has room for."""
 _LIMITS_MET = 2
 """Checks that may meet a limit; after that no more are run."""
 _COSTS_A_CHECK = (OutOfTime, OutOfMemory, WorkerDied)
@@ -116,7 +118,7 @@ class _Run:
             self._note(f"Code cell {cell.number} raises {error}.", tell)
 
     def _note(self, text: str, tell: bool) -> None:
-        if tell and text not in self.notes:
+        if tell and text not in self.notes and len(self.notes) < _NOTES:
             self.notes.append(text)
 
     # -- checks ----------------------------------------------------------------------------------------------------

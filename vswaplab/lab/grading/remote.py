@@ -245,7 +245,7 @@ class Student:
     def _answer(self, found: dict[str, Any], raised: list[BaseException]) -> Any:
         if "error" not in found:
             return found.get("value")
-        kind, said = str(found["error"]), str(found.get("said", ""))
+        kind, said = str(found["error"])[:100], str(found.get("said", ""))[:500]
         if kind == "MemoryError":
             raise self._out_of_memory()
         if said == NO_PROCESSES:
@@ -253,7 +253,7 @@ class Student:
         for error in raised:  # what a host method raised, and the learner's code let through
             if type(error).__name__ == kind and str(error) == said:
                 raise error
-        where = f" ({found['where']})" if found.get("where") else ""
+        where = f" ({str(found['where'])[:100]})" if found.get("where") else ""
         raise StudentError(f"{kind}: {said}{where}")
 
     def _hosted(self, found: dict[str, Any], raised: list[BaseException]) -> bytes:

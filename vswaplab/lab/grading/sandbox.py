@@ -34,8 +34,6 @@ ROOT = Path("/lab")
 DISK_BYTES, DISK_FILES = 16 << 20, 4096
 """What the memory disk on /tmp may hold; the files are counted from outside (`vswaplab.lab.grading.remote`)."""
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
-_LABS = "vswaplab/lab/grading/labs"
-"""Hidden checks and solutions, below a folder that holds the library: not there in a sandbox."""
 _ENVIRONMENT = {"PATH": "/usr/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -69,7 +67,8 @@ def sandboxed(command: Sequence[str], unsafe: bool = False, cgroup: Path | None 
         return Command([sys.executable, "-s", *command])
     bwrap = _bwrap()
     python, library = _python()
-    options = [*_NAMESPACES, *_system(), *_devices(), *library, *_last()]
+    system = list(_system())
+    options = [*_NAMESPACES, *system, *_devices(), *library, *_hidden([*system, *library]), *_last()]
     for name, value in {**_ENVIRONMENT, **_search_paths()}.items():
         options += ["--setenv", name, value]
     files = [_file_of("\0".join(options).encode() + b"\0")]
@@ -125,6 +124,20 @@ def _system() -> Iterator[str]:
             yield from ("--ro-bind", str(path), str(path))
 
 
+def _hidden(mounts: Sequence[str]) -> Iterator[str]:
+    """Cover hidden checks, solutions and tests wherever a mount shows them: below /usr, in Python's own prefix."""
+    secrets = (
+        PACKAGE / "lab" / "grading" / "labs",
+        *(PACKAGE.parent / name for name in ("notebooks", "tests", ".git")),
+    )
+    for at in (at for at, word in enumerate(mounts) if word == "--ro-bind"):
+        source, place = Path(mounts[at + 1]).resolve(), Path(mounts[at + 2])
+        for secret in secrets:
+            if secret.is_dir() and source in secret.parents:
+                hidden = str(place / secret.relative_to(source))
+                yield from ("--tmpfs", hidden, "--remount-ro", hidden)
+
+
 def _devices() -> tuple[str, ...]:
     """Return an empty /proc, devices without a place to write, and the memory disk."""
     return (
@@ -164,8 +177,7 @@ def _python() -> tuple[str, tuple[str, ...]]:
         if (folder / "vswaplab").is_dir():
             mounts += ["--tmpfs", str(place / "vswaplab"), "--remount-ro", str(place / "vswaplab")]
     library = ROOT / "library"
-    hidden = str(library / _LABS)
-    mounts += ["--ro-bind", str(PACKAGE), str(library / "vswaplab"), "--tmpfs", hidden, "--remount-ro", hidden]
+    mounts += ["--ro-bind", str(PACKAGE), str(library / "vswaplab")]
     data = _data()
     if data is not None:
         mounts += ["--ro-bind", str(data), str(library / "data")]

@@ -1,8 +1,10 @@
 """System calls that a learner's process is refused, as the filter program that bubblewrap loads (``--seccomp``).
 
 Refused are the doors to memory that no limit of a process counts (SysV and POSIX message queues, shared memory,
-memfd), new processes (threads are allowed), namespaces and mounts, and looking into other processes. The filter is
-classic BPF, a dozen kinds of instruction; libseccomp's Python bindings would be a dependency that is built from source.
+memfd, sockets but for pairs, pages and open files that are sent away, queues of file events), locks on files that
+other submissions see, new processes (threads are allowed), namespaces and mounts, and looking into other processes. The
+filter is classic BPF, a dozen kinds of instruction; libseccomp's Python bindings would be a dependency that is built
+from source.
 System call numbers are the kernel's published ABI.
 """
 
@@ -20,11 +22,14 @@ _X86_64 = {"shmget": 29, "clone": 56, "fork": 57, "vfork": 58, "semget": 64, "ms
 _X86_64 |= {"pivot_root": 155, "mount": 165, "umount2": 166, "mq_open": 240, "add_key": 248, "request_key": 249}
 _X86_64 |= {"keyctl": 250, "unshare": 272, "perf_event_open": 298, "name_to_handle_at": 303, "open_by_handle_at": 304}
 _X86_64 |= {"setns": 308, "process_vm_readv": 310, "process_vm_writev": 311, "memfd_create": 319, "bpf": 321}
-_X86_64 |= {"userfaultfd": 323}
+_X86_64 |= {"userfaultfd": 323, "socket": 41, "sendmsg": 46, "sendmmsg": 307, "flock": 73, "inotify_init": 253}
+_X86_64 |= {"splice": 275, "tee": 276, "vmsplice": 278, "inotify_init1": 294, "fanotify_init": 300}
 _AARCH64 = {"umount2": 39, "mount": 40, "pivot_root": 41, "unshare": 97, "ptrace": 117, "mq_open": 180, "msgget": 186}
 _AARCH64 |= {"semget": 190, "shmget": 194, "add_key": 217, "request_key": 218, "keyctl": 219, "clone": 220}
 _AARCH64 |= {"perf_event_open": 241, "name_to_handle_at": 264, "open_by_handle_at": 265, "setns": 268}
 _AARCH64 |= {"process_vm_readv": 270, "process_vm_writev": 271, "memfd_create": 279, "bpf": 280, "userfaultfd": 282}
+_AARCH64 |= {"inotify_init1": 26, "flock": 32, "vmsplice": 75, "splice": 76, "tee": 77, "socket": 198, "sendmsg": 211}
+_AARCH64 |= {"fanotify_init": 262, "sendmmsg": 269}
 
 ARCHITECTURES = {
     "x86_64": (0xC000003E, _COMMON | _X86_64),

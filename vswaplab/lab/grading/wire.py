@@ -41,7 +41,9 @@ def _plain(value: Any, named: Callable[[Any], dict[str, Any] | None]) -> Any:
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"=": "dict", "items": {key: _plain(each, named) for key, each in value.items()}}
     form = named(value)
-    if form is None and hasattr(type(value), "__index__"):  # numpy's integers
+    if form is None and type(value).__module__ == "numpy" and hasattr(value, "item") and value.ndim == 0:
+        return _plain(value.item(), named)  # a number or a truth value of numpy's is one, as in a notebook
+    if form is None and hasattr(type(value), "__index__"):
         return operator.index(value)
     if form is None:
         raise WireError(f"a {type(value).__name__} can't be passed on; use numbers, text, bytes, lists and dicts")
@@ -52,7 +54,7 @@ def decode(line: bytes, other: Callable[[str, int], Any]) -> Any:
     """Return the value of a line; `other` gives what stands for an object of the other side, by kind and number."""
     try:
         return _value(json.loads(line), other)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except Exception as error:  # whatever stands in a line that a learner's code may have written
         raise WireError(f"a line that means nothing: {line[:60]!r}") from error
 
 

@@ -183,7 +183,7 @@ def _limit(memory: int, seconds: int) -> None:
         resource.RLIMIT_FSIZE: (1 << 20, 1 << 20),
         resource.RLIMIT_CORE: (0, 0),
         resource.RLIMIT_NPROC: (64, 64),
-        resource.RLIMIT_NOFILE: (256, 256),
+        resource.RLIMIT_NOFILE: (64, 64),
         resource.RLIMIT_MSGQUEUE: (0, 0),
     }
     for which, (soft, hard) in limits.items():
