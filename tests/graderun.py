@@ -43,11 +43,14 @@ def _children(pid: int) -> set[int]:
     return found
 
 
-def descendants(pid: int) -> set[int]:
-    """Return the processes below one that have not ended."""
+def descendants(pid: int, others: frozenset[int] = frozenset()) -> set[int]:
+    """Return the processes below one that have not ended, those of `others` and below them left out.
+
+    A browser that other tests of this process share starts and ends processes of its own all the time.
+    """
     found, todo = set[int](), [pid]
     while todo:
-        children = _children(todo.pop())
+        children = _children(todo.pop()) - others
         todo += children - found
         found |= children
     return {each for each in found if not _is_zombie(each)}
@@ -78,7 +81,7 @@ class Run:
         self.out, self.scratch = out, scratch
         scratch.mkdir(parents=True, exist_ok=True)
         self.peak_bytes = self.main_bytes = 0
-        self._before = descendants(os.getpid())
+        self._before = frozenset(descendants(os.getpid()))
         self.checkers = set[int]()
         self._written = (scratch.parent / f"{scratch.name}.out").open("wb")
         self.process = subprocess.Popen(
@@ -133,7 +136,7 @@ class Run:
         return found
 
     def _left(self) -> Iterator[str]:
-        for pid in descendants(os.getpid()) - self._before:
+        for pid in descendants(os.getpid(), self._before):
             with suppress(OSError):
                 yield f"process {pid}: {Path(f'/proc/{pid}/cmdline').read_bytes()!r}"
         yield from map(str, self.scratch.iterdir())

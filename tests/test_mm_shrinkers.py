@@ -320,6 +320,9 @@ def test_an_entry_that_cannot_be_decompressed_is_not_written_back_and_read_as_an
         with pytest.raises(DeviceIOError):
             process.read(region.start, 1)
         m.zswap.clear_faults()
+        with pytest.raises(DeviceIOError, match="until reclaim drops its folio"):  # the folio that was read in vain
+            process.read(region.start, 1)
+        m.reclaim()
         assert process.read(region.start, PAGE_SIZE) == text(1)
 
 

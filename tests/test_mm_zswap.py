@@ -159,6 +159,9 @@ def test_a_page_that_cannot_be_decompressed_is_an_error_and_stays() -> None:
             p.read(region.start, 1)
         m.check()
         assert m.swap.lookup(p.pte(region.start).entry).type is Backing.ZSWAP
+        with pytest.raises(DeviceIOError, match="until reclaim drops its folio"):
+            p.read(region.start, 1)
+        m.reclaim()
         assert p.read(region.start, PAGE_SIZE) == page
 
 
